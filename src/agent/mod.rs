@@ -1,0 +1,152 @@
+//! How this agent takes what was found.
+//!
+//! In: a credential and the agent's [`Definition`], which is data. Out: a [`Rendering`], the
+//! variables and the files that make the agent authenticated, and what in the container would get
+//! in their way. What can go wrong: an unknown agent, a credential of no kind the agent takes, a
+//! value no variable can carry.
+
+mod definition;
+mod expiry;
+mod render;
+
+pub use definition::{CredentialFile, Definition, ExpiryUnit, Kind, MovedBy, Recognise, SettingsFile};
+pub use expiry::expires_at;
+pub use render::{RenderedFile, Rendering, render, render_secret};
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::json;
+use crate::names::{AgentName, EnvName};
+use crate::secret::Secret;
+
+static BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/agents.rs"));
+
+/// Why an agent cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no definition and no configuration for it.
+    #[error(
+        "agent {0} is unknown; known are {known}. Describe it in {dir}/{0}.toml, or give it a secret_name and an \
+         auth_env_var under [agents.{0}] in the configuration",
+        known = built_in_names(), dir = .1.display()
+    )]
+    Unknown(AgentName, PathBuf),
+    /// Its definition cannot be read.
+    #[error("the definition {path}: {reason}")]
+    Definition {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The credential is nothing the agent takes.
+    #[error("the credential for {agent} is of no kind it takes; it takes {kinds}")]
+    Unrecognised {
+        /// The agent.
+        agent: AgentName,
+        /// What it takes.
+        kinds: String,
+    },
+    /// The credential lacks a part.
+    #[error("the credential for {agent} has no usable {member}")]
+    Member {
+        /// The agent.
+        agent: AgentName,
+        /// Which part.
+        member: String,
+    },
+    /// A value that no variable can carry.
+    #[error("the value for {name} {reason}")]
+    Value {
+        /// The variable.
+        name: EnvName,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// Names of the agents that ship with Keyslip.
+#[must_use]
+pub fn built_in_names() -> String {
+    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// The agents that ship with Keyslip.
+pub fn built_in() -> impl Iterator<Item = AgentName> {
+    BUILT_IN.iter().filter_map(|(name, _)| name.parse().ok())
+}
+
+impl Definition {
+    /// Finds an agent: in `DIR/agents.d/NAME.toml`, else among those that ship with Keyslip.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be used.
+    pub fn find(agent: &AgentName, config: &Path) -> Result<Option<Self>, Error> {
+        let path = config.join("agents.d").join(format!("{agent}.toml"));
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let invalid = |reason| Error::Definition { path: path.clone(), reason };
+                let definition: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string().trim().replace('\n', " ")))?;
+                definition.check().map_err(invalid)?;
+                Ok(Some(definition))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let found = BUILT_IN.iter().find(|(name, _)| *name == agent.as_str());
+                Ok(found.map(|(_, bytes)| postcard::from_bytes(bytes).expect("the build script wrote it")))
+            }
+            Err(error) => Err(Error::Definition { path, reason: error.to_string() }),
+        }
+    }
+
+    /// The kind of `credential`.
+    #[must_use]
+    pub fn recognise(&self, credential: &Secret) -> Option<&Kind> {
+        let text = credential.expose_text()?;
+        self.kinds.iter().find(|kind| kind.recognise.fits(text))
+    }
+
+    /// What it takes, for a message.
+    #[must_use]
+    pub fn kinds_text(&self) -> String {
+        let each = |kind: &Kind| match &kind.recognise.prefix {
+            Some(prefix) => format!("{} ({prefix}…)", kind.title),
+            None => format!("{} (JSON with {})", kind.title, kind.recognise.member.as_deref().unwrap_or("?")),
+        };
+        self.kinds.iter().map(each).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the types alone cannot promise.
+    fn check(&self) -> Result<(), String> {
+        let kinds = self.kinds.iter();
+        let settings = self.settings.iter().chain(kinds.clone().flat_map(|kind| &kind.settings));
+        for path in kinds.clone().flat_map(|kind| &kind.files).map(|file| &file.path).chain(settings.map(|file| &file.path)) {
+            if Path::new(path).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+                return Err(format!("path {path:?} must lie below the home directory"));
+            }
+        }
+        for name in kinds.clone().flat_map(|kind| kind.env.keys()) {
+            name.parse::<EnvName>().map_err(|error| error.to_string())?;
+        }
+        let blind = kinds.clone().find(|kind| kind.recognise.prefix.is_none() && kind.recognise.member.is_none());
+        blind.map_or(Ok(()), |kind| Err(format!("kind {} needs recognise.prefix or recognise.member", kind.name)))
+    }
+}
+
+impl Recognise {
+    fn fits(&self, text: &str) -> bool {
+        let prefix = self.prefix.as_deref().is_none_or(|prefix| text.starts_with(prefix));
+        let member = self.member.as_deref().is_none_or(|member| member_text(text, member).is_some());
+        prefix && member
+    }
+}
+
+/// The JSON text of `member`, written `outer.inner`, of the object `text`.
+fn member_text<'a>(text: &'a str, member: &str) -> Option<&'a str> {
+    let path: Vec<&str> = member.split('.').collect();
+    json::get(text, &path).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use super::*;
+use crate::clock::Instant;
+
+fn rendered(agent: &str, credential: &str, with_env: bool) -> Rendering {
+    let agent: AgentName = agent.parse().unwrap();
+    let definition = Definition::find(&agent, Path::new("/nonexistent")).unwrap().unwrap();
+    let secret = Secret::from_text(credential);
+    let kind = definition.recognise(&secret).unwrap();
+    render(&agent, &definition, kind, &secret, Some(Instant(1_790_000_000)), with_env).unwrap()
+}
+
+fn text(file: &RenderedFile) -> &str {
+    file.content.expose_text().unwrap()
+}
+
+#[test]
+fn every_definition_that_ships_is_sound() {
+    assert_eq!(built_in_names(), "claude, codex, gemini");
+    for agent in built_in() {
+        let definition = Definition::find(&agent, Path::new("/nonexistent")).unwrap().unwrap();
+        definition.check().unwrap();
+        assert!(!definition.login.is_empty() && !definition.kinds.is_empty(), "{agent}");
+    }
+}
+
+#[test]
+fn a_long_lived_claude_token_is_a_variable() {
+    let rendering = rendered("claude", "sk-ant-oat01-FAKE", true);
+    assert_eq!(rendering.env[0].name.as_str(), "CLAUDE_CODE_OAUTH_TOKEN");
+    assert_eq!(rendering.env[0].value.expose(), b"sk-ant-oat01-FAKE");
+    assert!(rendering.files.is_empty());
+    assert_eq!(rendering.settings[0].path, ".claude.json");
+    assert!(rendering.shadow_env.contains(&"ANTHROPIC_API_KEY".to_owned()));
+}
+
+#[test]
+fn without_variables_it_is_the_clients_own_file() {
+    let rendering = rendered("claude", "sk-ant-oat01-FAKE", false);
+    assert!(rendering.env.is_empty());
+    assert_eq!(
+        text(&rendering.files[0]),
+        r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-FAKE","refreshToken":"","expiresAt":1790000000000,"scopes":["user:inference"]}}"#
+    );
+}
+
+#[test]
+fn refresh_tokens_of_single_use_stay_on_the_host() {
+    let claude = rendered(
+        "claude",
+        r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-FAKE","refreshToken":"sk-ant-ort01-FAKE","expiresAt":1790000000000,"new":1e400}}"#,
+        true,
+    );
+    assert!(claude.env.is_empty(), "an hours-long token is a file only");
+    assert_eq!(
+        text(&claude.files[0]),
+        r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-FAKE","refreshToken":"","expiresAt":1790000000000,"new":1e400}}"#
+    );
+    let codex = rendered(
+        "codex",
+        r#"{"auth_mode":"chatgpt","OPENAI_API_KEY":null,"tokens":{"id_token":"a","access_token":"b","refresh_token":"rt_FAKE","account_id":"c"}}"#,
+        true,
+    );
+    assert_eq!(
+        text(&codex.files[0]),
+        r#"{"auth_mode":"chatgptAuthTokens","OPENAI_API_KEY":null,"tokens":{"id_token":"a","access_token":"b","refresh_token":"","account_id":"c"}}"#
+    );
+}
+
+#[test]
+fn a_codex_key_is_a_variable_and_a_file() {
+    let rendering = rendered("codex", "sk-proj-FAKE", true);
+    assert_eq!(rendering.env[0].name.as_str(), "CODEX_API_KEY");
+    assert_eq!(text(&rendering.files[0]), r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-proj-FAKE"}"#);
+}
+
+#[test]
+fn a_google_login_becomes_its_two_files_and_the_setting_that_makes_them_count() {
+    let rendering = rendered(
+        "gemini",
+        r#"{"oauth_creds":{"access_token":"ya29.FAKE","refresh_token":"1//FAKE"},"google_accounts":{"active":"a@example.com","old":[]}}"#,
+        true,
+    );
+    assert_eq!(text(&rendering.files[0]), r#"{"access_token":"ya29.FAKE","refresh_token":"1//FAKE"}"#);
+    assert!(rendering.files[0].writable);
+    assert_eq!(text(&rendering.files[1]), r#"{"active":"a@example.com","old":[]}"#);
+    assert_eq!(rendering.settings[0].set["security.auth.selectedType"], "\"oauth-personal\"");
+}
+
+#[test]
+fn values_that_no_variable_can_carry_are_refused() {
+    let name: EnvName = "ANTHROPIC_API_KEY".parse().unwrap();
+    for (value, part) in [("a\nb", "line break"), ("a\0b", "NUL"), ("", "empty"), ("\n", "empty")] {
+        let error = render_secret(&name, &Secret::from_text(value)).unwrap_err().to_string();
+        assert!(error.contains(part), "{value:?}: {error}");
+    }
+    let long = "x".repeat(200_000);
+    assert!(render_secret(&name, &Secret::from_text(&long)).unwrap_err().to_string().contains("128 KiB"));
+    assert_eq!(render_secret(&name, &Secret::from_text("key\n")).unwrap().value.expose(), b"key");
+}
+
+#[test]
+fn a_definition_of_the_host_adds_an_agent_and_errors_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let agents = dir.path().join("agents.d");
+    fs::create_dir(&agents).unwrap();
+    let mine: AgentName = "mine".parse().unwrap();
+    let file = |text: &str| fs::write(agents.join("mine.toml"), text).unwrap();
+    file("title = \"Mine\"\nlogin = \"ask me\"\n[[kinds]]\nname = \"key\"\ntitle = \"key\"\nrecognise = { prefix = \"mk-\" }\nenv = { MINE_KEY = \"\" }\n");
+    let definition = Definition::find(&mine, dir.path()).unwrap().unwrap();
+    assert!(definition.recognise(&Secret::from_text("mk-1")).is_some());
+    file("title = \"Mine\"\nlogin = \"x\"\nkinds = []\nfoo = 1\n");
+    assert!(Definition::find(&mine, dir.path()).unwrap_err().to_string().contains("mine.toml"));
+    file("title = \"Mine\"\nlogin = \"x\"\n[[kinds]]\nname = \"k\"\ntitle = \"k\"\nrecognise = { prefix = \"m\" }\n[[kinds.files]]\npath = \"../../etc/x\"\n");
+    assert!(Definition::find(&mine, dir.path()).unwrap_err().to_string().contains("below the home"));
+}

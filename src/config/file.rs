@@ -1,0 +1,158 @@
+//! One configuration file, as written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::names::{Account, AgentName, EnvName, SecretName, TemplateName};
+use crate::request::Form;
+
+/// What goes to syslog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Failures.
+    Error,
+    /// And what needs attention.
+    #[default]
+    Warn,
+    /// And what was done.
+    Info,
+    /// And why: which source was used, which were passed over.
+    Debug,
+}
+
+/// What happens when a container asks and there is no credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// It starts without one, with a warning.
+    #[default]
+    Warn,
+    /// It does not start.
+    Fail,
+}
+
+/// What happens when a variable or file in the container would be used in place of ours, or would
+/// send it somewhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnShadow {
+    /// A warning.
+    #[default]
+    Warn,
+    /// The container does not start.
+    Fail,
+}
+
+/// What the installation found out about an engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Its version.
+    pub version: Option<String>,
+    /// Annotations it hands over count as consent, although images may be able to set them.
+    #[serde(default)]
+    pub trust_annotations: bool,
+}
+
+/// A value or several; in a rule, any of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// Several.
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// The values.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// A rule: containers that fit the first group may have what the second one names. What is absent
+/// in the first group fits everything; what is absent in the second allows nothing, but an absent
+/// `accounts` allows the default account. A text may end in `*`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// Engines: `podman`, `docker`, `containerd`, `cri`, `bare`.
+    pub engine: Option<OneOrMany<String>>,
+    /// Kubernetes namespaces.
+    pub namespace: Option<OneOrMany<String>>,
+    /// Container ids; for Kubernetes, pod names.
+    pub name: Option<OneOrMany<String>>,
+    /// Users of rootless engines.
+    pub uid: Option<OneOrMany<u32>>,
+    /// Forms of the request.
+    pub form: Option<OneOrMany<Form>>,
+    /// Agents it may have; `*` for all.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// Accounts it may have them with; `*` for all.
+    pub accounts: Option<Vec<String>>,
+    /// Secret files it may have; `*` for all.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub owner: Option<String>,
+    pub log_level: Option<Level>,
+    pub on_missing: Option<OnMissing>,
+    pub trust_annotations: Option<bool>,
+    #[serde(default)]
+    pub delivery: Delivery,
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, Spanned<PathBuf>>,
+    #[serde(default)]
+    pub templates: BTreeMap<TemplateName, TemplateTable>,
+    #[serde(default)]
+    pub agents: BTreeMap<AgentName, Spanned<AgentTable>>,
+    #[serde(default)]
+    pub engines: BTreeMap<String, EngineSettings>,
+    #[serde(default)]
+    pub allow: Vec<Spanned<Allow>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delivery {
+    pub on_shadow: Option<OnShadow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TemplateTable {
+    #[serde(default)]
+    pub agents: BTreeMap<AgentName, Spanned<AgentTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AgentTable {
+    pub secret_name: Option<Spanned<SecretName>>,
+    pub auth_env_var: Option<EnvName>,
+}
+
+impl Allow {
+    /// The account patterns that are no account, for an error.
+    pub(super) fn bad_account(&self) -> Option<&str> {
+        let fits = |text: &str| {
+            let stem = text.strip_suffix('*').unwrap_or(text);
+            stem.is_empty() || stem.parse::<Account>().is_ok()
+        };
+        self.accounts.iter().flatten().map(String::as_str).find(|text| !fits(text))
+    }
+}

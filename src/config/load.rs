@@ -1,0 +1,230 @@
+//! Reading and merging the files.
+
+use std::fs;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::file::{AgentTable, File};
+use super::{AgentSettings, Config};
+
+/// Longest configuration file read.
+const LONGEST: u64 = 1 << 20;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file says something that cannot be.
+    #[error("{path}:{line}:{column}: {reason}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Somebody else could have written it.
+    #[error("the configuration {path} {reason}; Keyslip does not read it")]
+    Unsafe {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
+}
+
+/// Reads `DIR/keyslip.toml` and `DIR/conf.d/*.toml`; a directory without them is the default.
+///
+/// # Errors
+/// When a file is unreadable, invalid, or could have been written by somebody else.
+pub fn load(dir: &Path) -> Result<Config, Error> {
+    let mut merged = Merged::default();
+    let mut files = vec![dir.join("keyslip.toml")];
+    let drop_ins = dir.join("conf.d");
+    match fs::read_dir(&drop_ins) {
+        Ok(entries) => {
+            let mut more: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            more.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+            more.sort();
+            files.extend(more);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::Read { path: drop_ins, source }),
+    }
+    for path in files {
+        if let Some(text) = read(&path)? {
+            merged.add(&path, &text)?;
+        }
+    }
+    merged.finish()
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let about = file.metadata().map_err(failed)?;
+    let wrong = |reason: String| Err(Error::Unsafe { path: path.to_owned(), reason });
+    let us = rustix::process::geteuid().as_raw();
+    if about.uid() != us && about.uid() != 0 {
+        return wrong(format!("belongs to uid {}; chown it to {us}", about.uid()));
+    }
+    if about.mode() & 0o022 != 0 {
+        return wrong(format!("can be written by others; run: chmod go-w {}", path.display()));
+    }
+    if about.len() > LONGEST {
+        return wrong(format!("is longer than {LONGEST} bytes"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+/// A place in a file, for errors that are found only once all files are read.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn error(&self, span: Range<usize>, reason: String) -> Error {
+        let before = self.text.get(..span.start).unwrap_or("");
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Error::Invalid { path: self.path.clone(), line, column, reason }
+    }
+}
+
+#[derive(Default)]
+struct Merged {
+    config: Config,
+    sources: Vec<Source>,
+    /// Every `secret_name`, its file and place.
+    named: Vec<(crate::names::SecretName, usize, Range<usize>)>,
+}
+
+impl Merged {
+    fn add(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
+        let file: File = toml::from_str(text)
+            .map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().trim().replace('\n', " ")))?;
+        let index = self.sources.len();
+        let config = &mut self.config;
+        config.owner = file.owner.or_else(|| config.owner.take());
+        config.log_level = file.log_level.unwrap_or(config.log_level);
+        config.on_missing = file.on_missing.unwrap_or(config.on_missing);
+        config.on_shadow = file.delivery.on_shadow.unwrap_or(config.on_shadow);
+        config.trust_annotations = file.trust_annotations.unwrap_or(config.trust_annotations);
+        config.engines.extend(file.engines);
+        for (name, secret) in file.secrets {
+            if !secret.get_ref().is_absolute() {
+                return Err(source.error(secret.span(), format!("the path of secret {name} must be absolute")));
+            }
+            config.secrets.insert(name, secret.into_inner());
+        }
+        for rule in file.allow {
+            if let Some(account) = rule.get_ref().bad_account() {
+                return Err(source.error(rule.span(), format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *")));
+            }
+            config.allow.push(rule.into_inner());
+        }
+        for (name, table) in file.agents {
+            let settings = self.settings(&source, index, table)?;
+            self.config.agents.insert(name, settings);
+        }
+        for (template, table) in file.templates {
+            for (name, agent) in table.agents {
+                let settings = self.settings(&source, index, agent)?;
+                self.config.templates.entry(template.clone()).or_default().agents.insert(name, settings);
+            }
+        }
+        self.sources.push(source);
+        Ok(())
+    }
+
+    fn settings(&mut self, source: &Source, index: usize, table: Spanned<AgentTable>) -> Result<AgentSettings, Error> {
+        let span = table.span();
+        let table = table.into_inner();
+        if table.auth_env_var.is_some() && table.secret_name.is_none() {
+            return Err(source.error(span, "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
+        }
+        if let Some(secret) = &table.secret_name {
+            self.named.push((secret.get_ref().clone(), index, secret.span()));
+        }
+        Ok(AgentSettings { secret_name: table.secret_name.map(Spanned::into_inner), auth_env_var: table.auth_env_var })
+    }
+
+    fn finish(self) -> Result<Config, Error> {
+        for (name, index, span) in self.named {
+            if !self.config.secrets.contains_key(&name) {
+                let reason = format!("there is no secret {name}; add it: [secrets] {name} = \"/path/to/file\"");
+                return Err(self.sources[index].error(span, reason));
+            }
+        }
+        Ok(self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let mut merged = Merged::default();
+        merged.add(Path::new("k.toml"), text).and_then(|()| merged.finish()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn errors_carry_file_line_and_column() {
+        assert!(parse("log_level = \"debug\"\n\nfoo = 1\n").unwrap_err().starts_with("k.toml:3:1: unknown field `foo`"));
+        assert!(parse("on_missing = \"maybe\"").unwrap_err().starts_with("k.toml:1:14: "));
+        let text = "[templates.t.agents.claude]\nsecret_name = \"anthropic\"\n";
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with("k.toml:2:15: there is no secret anthropic"), "{error}");
+        assert!(parse("[secrets]\n\"../x\" = \"/a\"").unwrap_err().contains("secret name"));
+        assert!(parse("[secrets]\nx = \"relative\"").unwrap_err().starts_with("k.toml:2:5: "));
+        assert!(parse("[agents.x]\nauth_env_var = \"X\"").unwrap_err().contains("needs a secret_name"));
+        assert!(parse("[[allow]]\nagents = [\"*\"]\naccounts = [\"../\"]").unwrap_err().contains("is no account"));
+        assert!(parse("a = ").unwrap_err().starts_with("k.toml:1:"));
+    }
+
+    #[test]
+    fn the_seeds_template_reads() {
+        let config = parse(
+            "[secrets]\nanthropic = \"/run/secrets/anthropic\"\n[templates.claude.agents.claude]\n\
+             secret_name = \"anthropic\"\nauth_env_var = \"ANTHROPIC_API_KEY\"\n",
+        )
+        .unwrap();
+        let template = config.templates.values().next().unwrap();
+        let agent = template.agents.values().next().unwrap();
+        assert_eq!(agent.auth_env_var.as_ref().unwrap().as_str(), "ANTHROPIC_API_KEY");
+    }
+
+    #[test]
+    fn later_files_win_and_rules_add_up() {
+        let mut merged = Merged::default();
+        merged.add(Path::new("a"), "log_level = \"debug\"\n[[allow]]\nagents = [\"claude\"]\n[secrets]\nx = \"/a\"").unwrap();
+        merged.add(Path::new("b"), "log_level = \"error\"\n[[allow]]\nagents = [\"codex\"]\n[secrets]\nx = \"/b\"").unwrap();
+        let config = merged.finish().unwrap();
+        assert_eq!(config.log_level, super::super::Level::Error);
+        assert_eq!(config.allow.len(), 2);
+        assert_eq!(config.secrets.values().next().unwrap(), Path::new("/b"));
+    }
+}

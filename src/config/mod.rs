@@ -1,0 +1,57 @@
+//! The configuration: `keyslip.toml`, then `conf.d/*.toml` in the order of their names.
+//!
+//! In: a directory. Out: a [`Config`] in which every name is valid and every `secret_name` has its
+//! secret. What can go wrong: an unknown key, a wrong type, a name without its counterpart; each
+//! error says file, line and column.
+
+mod file;
+mod load;
+
+pub use file::{Allow, EngineSettings, Level, OnMissing, OnShadow, OneOrMany};
+pub use load::{Error, load};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::names::{AgentName, EnvName, SecretName, TemplateName};
+
+/// What is configured. `Default` is what holds without any file.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Whose store root's engines read; root's own without it.
+    pub owner: Option<String>,
+    /// What goes to syslog.
+    pub log_level: Level,
+    /// What happens when there is no credential.
+    pub on_missing: OnMissing,
+    /// What happens when something in the container would shadow or redirect the credential.
+    pub on_shadow: OnShadow,
+    /// Annotations of every engine count as consent.
+    pub trust_annotations: bool,
+    /// Secret files by name.
+    pub secrets: BTreeMap<SecretName, PathBuf>,
+    /// Templates by name.
+    pub templates: BTreeMap<TemplateName, Template>,
+    /// Settings of agents outside templates.
+    pub agents: BTreeMap<AgentName, AgentSettings>,
+    /// What the installation knows of the engines.
+    pub engines: BTreeMap<String, EngineSettings>,
+    /// Who may have what.
+    pub allow: Vec<Allow>,
+}
+
+/// A named set of agents.
+#[derive(Clone, Debug, Default)]
+pub struct Template {
+    /// Its agents and their settings.
+    pub agents: BTreeMap<AgentName, AgentSettings>,
+}
+
+/// How an agent gets its credential, where that differs from its definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// A secret file to use and nothing else.
+    pub secret_name: Option<SecretName>,
+    /// The variable that gets its content.
+    pub auth_env_var: Option<EnvName>,
+}

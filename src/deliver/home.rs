@@ -1,0 +1,153 @@
+//! The agents' own files below the home directory: each a mount of one file of our tmpfs.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use super::mountpoint::{Kind, Mountpoint};
+use super::order::AgentOrder;
+use super::place::{Surroundings, Target};
+use super::plan::{Claim, Plan, PlannedFile};
+use super::tree::{Base, Found, Place};
+use super::Error;
+use crate::agent::{MovedBy, SettingsFile};
+use crate::json;
+use crate::oci::Spec;
+use crate::secret::Secret;
+
+/// Longest settings file of an image that is read to be merged with.
+const LONGEST_SETTINGS: u64 = 4 << 20;
+
+/// Plans the credential files of an agent; says where in the container they will be.
+pub(super) fn credentials(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    spec: &Spec<'_>,
+    order: &AgentOrder,
+) -> Result<Vec<String>, Error> {
+    let mut paths = Vec::new();
+    for file in &order.rendering.files {
+        let what = format!("the credential of {}", order.agent);
+        let path = location(around, spec, &file.path, file.moved_by.as_ref());
+        let target = around.target(&path, Kind::File, &what)?;
+        if target.holds_somebodys_file() {
+            let reason = "holds a login already, in a volume: whoever shares the volume could swap the file under us".to_owned();
+            return Err(Error::Unusable { path, reason, what });
+        }
+        let mode = if file.writable { 0o600 } else { 0o400 };
+        paths.push(target.place.path.to_string_lossy().into_owned());
+        mount(plan, around, target, file.content.clone(), mode, what, true)?;
+    }
+    Ok(paths)
+}
+
+/// Plans the settings of an agent: the file as the container has it, with the missing values
+/// merged in. Settings are a convenience; what is in their way is a warning.
+pub(super) fn settings(plan: &mut Plan, around: &Surroundings<'_>, spec: &Spec<'_>, order: &AgentOrder) {
+    for file in &order.rendering.settings {
+        let path = location(around, spec, &file.path, file.moved_by.as_ref());
+        if let Err(error) = one_settings_file(plan, around, &path, file, order) {
+            plan.warnings.push(format!("{} may ask before it starts: {error}", order.agent));
+        }
+    }
+}
+
+fn one_settings_file(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    path: &Path,
+    file: &SettingsFile,
+    order: &AgentOrder,
+) -> Result<(), Error> {
+    let what = format!("the settings of {}", order.agent);
+    // Two agents, or two kinds of settings, may share a file: later values join the earlier ones.
+    let walked = around.tree.walk(path)?;
+    if let Some(planned) = plan.settings.iter().position(|(at, _)| *at == walked.path) {
+        let index = plan.settings[planned].1;
+        let now = plan.files[index].content.expose_text().unwrap_or("{}").to_owned();
+        plan.files[index].content = merged(&now, file, path, &what)?.unwrap_or_else(|| Secret::from_text(&now));
+        return Ok(());
+    }
+    let target = around.target(path, Kind::File, &what)?;
+    let before = read(&target.place);
+    let Some(content) = merged(before.as_deref().unwrap_or("{}"), file, path, &what)? else { return Ok(()) };
+    if before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
+        plan.warnings.push(format!(
+            "{} lies in a volume and lacks what {} needs; a copy with it is mounted over it, and changes to it end with the container",
+            path.display(),
+            order.agent
+        ));
+    }
+    plan.settings.push((target.place.path.clone(), plan.files.len()));
+    mount(plan, around, target, content, 0o600, what, false)
+}
+
+/// `text` with the values of `file`; nothing when they are there.
+fn merged(text: &str, file: &SettingsFile, path: &Path, what: &str) -> Result<Option<Secret>, Error> {
+    let mut now = if text.trim().is_empty() { "{}".to_owned() } else { text.to_owned() };
+    let mut changed = text.trim().is_empty();
+    for (member, value) in &file.set {
+        let keys: Vec<&str> = member.split('.').collect();
+        let set = json::set(&now, &keys, value, false).map_err(|error| Error::Unusable {
+            path: path.to_owned(),
+            reason: format!("is no JSON object ({error})"),
+            what: what.to_owned(),
+        })?;
+        if let Some(text) = set {
+            now = String::from_utf8_lossy(&text).into_owned();
+            changed = true;
+        }
+    }
+    // A file that is mounted is one that is there: "{}" alone is no reason to make one.
+    Ok((changed || text == "{}").then(|| Secret::new(now.into_bytes())))
+}
+
+/// Where a file is: below the home directory, or where a variable of the container moves it.
+fn location(around: &Surroundings<'_>, spec: &Spec<'_>, path: &str, moved_by: Option<&MovedBy>) -> PathBuf {
+    let moved = moved_by.and_then(|moved| {
+        let dir = Path::new(spec.process.variable(&moved.env)?);
+        dir.is_absolute().then(|| dir.join(&moved.path))
+    });
+    moved.unwrap_or_else(|| around.owner.home.join(path))
+}
+
+/// The content of a settings file of the image or a volume, if it is a regular file of a size that
+/// settings have.
+fn read(place: &Place) -> Option<String> {
+    let handle = place.handle.as_ref().filter(|_| place.found == Found::File)?;
+    // The handle was opened without following links and is a regular file; this opens that file.
+    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).ok()?;
+    let mut text = String::new();
+    let length = file.take(LONGEST_SETTINGS + 1).read_to_string(&mut text).ok()?;
+    (length as u64 <= LONGEST_SETTINGS).then_some(text)
+}
+
+fn mount(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    target: Target,
+    content: Secret,
+    mode: u32,
+    what: String,
+    required: bool,
+) -> Result<(), Error> {
+    if let Some((_, other)) = plan.taken.iter().find(|(path, _)| *path == target.place.path) {
+        return Err(Error::TwoForPath { path: target.place.path, one: other.clone(), two: what });
+    }
+    plan.taken.push((target.place.path.clone(), what.clone()));
+    if let Some(key) = target.claim() {
+        plan.claims.push(Claim { key, path: target.place.path.clone(), what, required });
+    }
+    let source = plan.dir.join("files").join(plan.taken.len().to_string());
+    let owner = (around.owner.host_uid, around.owner.host_gid);
+    plan.files.push(PlannedFile { path: source.clone(), content, mode, owner });
+    plan.mountpoints.extend(Mountpoint::for_target(&target));
+    for mount in target.mounts(&source, mode & 0o200 != 0, around.owner) {
+        // Two files in one missing directory of a tmpfs need it once.
+        if !plan.change.mounts.contains(&mount) {
+            plan.change.mounts.push(mount);
+        }
+    }
+    Ok(())
+}

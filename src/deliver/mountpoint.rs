@@ -1,0 +1,163 @@
+//! Mountpoints: an empty file or directory in the root file system or a volume, for the runtime to
+//! mount on. Left to itself the runtime makes the directories above as root, and the agent cannot
+//! write beside its own file.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use serde::{Deserialize, Serialize};
+
+use super::place::Target;
+use super::tree::Base;
+use super::Error;
+use crate::sys::FsIdentity;
+
+/// What is mounted on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// A mountpoint to make, and later to remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mountpoint {
+    /// The root file system or the source of the volume, on the host.
+    pub base: PathBuf,
+    /// Names below it, free of links.
+    pub below: Vec<String>,
+    /// How many of these were there.
+    pub existing: usize,
+    /// What is mounted on it.
+    pub kind: Kind,
+    /// From which name on things belong to the agent's user, and whose the ones above are.
+    pub owned_from: usize,
+    /// Host uid and gid of the agent's user.
+    pub owner: (u32, u32),
+    /// Host uid and gid of the container's root.
+    pub root: (u32, u32),
+    /// In a volume nothing is done with more rights than the agent's user has.
+    pub as_owner: bool,
+}
+
+impl Mountpoint {
+    /// The mountpoint for `target`, if one has to be made.
+    pub(super) fn for_target(target: &Target) -> Option<Self> {
+        let place = &target.place;
+        let (base, as_owner) = match &place.base {
+            Base::Rootfs => (target.rootfs.clone(), false),
+            Base::Volume { source, .. } => (source.clone(), true),
+            Base::Tmpfs | Base::Kernel => return None,
+        };
+        let below = place.below.iter().map(|name| name.to_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
+        (place.existing < below.len()).then(|| Self {
+            base,
+            below,
+            existing: place.existing,
+            kind: target.kind,
+            owned_from: target.owned_from,
+            owner: target.owner,
+            root: target.root,
+            as_owner,
+        })
+    }
+
+    /// Makes what is missing. What another container made meanwhile is taken as it is.
+    ///
+    /// # Errors
+    /// When something cannot be made. Nothing is left behind then.
+    pub fn make(&self) -> Result<(), Error> {
+        self.make_all().map_err(|source| {
+            self.remove();
+            Error::Io { path: self.path(), source }
+        })
+    }
+
+    fn make_all(&self) -> io::Result<()> {
+        let mut dir = self.open_base()?;
+        let _identity = match self.as_owner {
+            true => Some(FsIdentity::assume(self.owner.0, self.owner.1)?),
+            false => None,
+        };
+        for (index, name) in self.below.iter().enumerate() {
+            let last = index + 1 == self.below.len();
+            let (uid, gid) = if index >= self.owned_from { self.owner } else { self.root };
+            if index >= self.existing {
+                let made = if last && self.kind == Kind::File {
+                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+                    rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR).map(drop)
+                } else {
+                    let mode = if index >= self.owned_from { 0o700 } else { 0o755 };
+                    rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode))
+                };
+                match made {
+                    Ok(()) if !self.as_owner => {
+                        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                        rustix::fs::chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+                    }
+                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !last {
+                dir = open_dir(&dir, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was made, as far as it is still empty and still what was made: whatever the
+    /// container put in its place stays.
+    pub fn remove(&self) {
+        let Ok(base) = self.open_base() else { return };
+        let _identity = if self.as_owner { FsIdentity::assume(self.owner.0, self.owner.1).ok() } else { None };
+        let mut dirs = vec![base];
+        for name in &self.below[..self.below.len().saturating_sub(1)] {
+            match open_dir(&dirs[dirs.len() - 1], name) {
+                Ok(dir) => dirs.push(dir),
+                Err(_) => break,
+            }
+        }
+        for index in (self.existing..dirs.len()).rev() {
+            let name: &OsStr = self.below[index].as_ref();
+            let file = index + 1 == self.below.len() && self.kind == Kind::File;
+            let removed = if file { remove_empty_file(&dirs[index], name) } else { rustix::fs::unlinkat(&dirs[index], name, AtFlags::REMOVEDIR).map_err(Into::into) };
+            // A mountpoint that is gone does not keep its parents.
+            if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+                return;
+            }
+        }
+    }
+
+    /// Its path on the host, for messages.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.base.join(self.below.iter().collect::<PathBuf>())
+    }
+
+    fn open_base(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(&self.base, flags, Mode::empty())?)
+    }
+}
+
+fn open_dir(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+fn remove_empty_file(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let about = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let regular = rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::RegularFile;
+    if !regular || about.st_size != 0 {
+        return Err(io::Error::from(io::ErrorKind::DirectoryNotEmpty));
+    }
+    Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
+}

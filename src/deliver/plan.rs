@@ -1,0 +1,187 @@
+//! The plan: everything that will be done, decided before anything is.
+
+use std::path::{Path, PathBuf};
+
+use super::home;
+use super::mountpoint::Mountpoint;
+use super::order::{AgentOrder, Order};
+use super::owner::Owner;
+use super::place::Surroundings;
+use super::secrets::{self, SecretFile};
+use super::tree::Tree;
+use super::Error;
+use crate::config::OnShadow;
+use crate::ledger::{AgentRecord, Key, SecretRecord, Status};
+use crate::oci::{Change, EnvVar, Spec};
+use crate::secret::Secret;
+
+/// Where and how to deliver.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The bundle.
+    pub bundle: &'a Path,
+    /// The container's directory on the tmpfs.
+    pub dir: PathBuf,
+    /// Positions of mounts that are requests, to be taken out.
+    pub request_mounts: Vec<usize>,
+    /// What to do about variables that shadow or redirect a credential.
+    pub on_shadow: OnShadow,
+}
+
+/// A file on the tmpfs.
+#[derive(Debug)]
+pub struct PlannedFile {
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: Secret,
+    /// Its mode.
+    pub mode: u32,
+    /// Host uid and gid.
+    pub owner: (u32, u32),
+}
+
+/// A file in a volume that only one container may have.
+#[derive(Debug)]
+pub struct Claim {
+    /// Which file.
+    pub key: Key,
+    /// Its path in the container.
+    pub path: PathBuf,
+    /// What goes there.
+    pub what: String,
+    /// Without it, nothing is delivered.
+    pub required: bool,
+}
+
+/// Everything that will be done.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The container's directory on the tmpfs.
+    pub dir: PathBuf,
+    /// Directories in it.
+    pub directories: Vec<PathBuf>,
+    /// Files in it.
+    pub files: Vec<PlannedFile>,
+    /// Mountpoints in the root file system and in volumes.
+    pub mountpoints: Vec<Mountpoint>,
+    /// Files in volumes that must be ours alone.
+    pub claims: Vec<Claim>,
+    /// What changes in the specification.
+    pub change: Change,
+    /// The SELinux label for the files.
+    pub label: Option<String>,
+    /// What is written down about agents.
+    pub agents: Vec<AgentRecord>,
+    /// What is written down about secret files.
+    pub secrets: Vec<SecretRecord>,
+    /// What needs attention.
+    pub warnings: Vec<String>,
+    pub(super) taken: Vec<(PathBuf, String)>,
+    pub(super) settings: Vec<(PathBuf, usize)>,
+}
+
+/// Makes the plan. The root file system and the volumes are looked at, nothing is touched.
+///
+/// # Errors
+/// See [`Error`].
+pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan, Error> {
+    let tree = Tree::open(spec, context.bundle, &context.request_mounts)?;
+    let owner = Owner::find(spec, &tree, order.user.as_deref())?;
+    let around = Surroundings::new(spec, context.bundle, &tree, &owner)?;
+    let mut plan = Plan {
+        dir: context.dir,
+        label: spec.mount_label.as_deref().map(str::to_owned),
+        change: Change { without_mounts: context.request_mounts, ..Change::default() },
+        ..Plan::default()
+    };
+    let mut files: Vec<SecretFile<'_>> = Vec::new();
+    for agent in &order.agents {
+        if let Some((name, content)) = &agent.secret_file {
+            files.push(SecretFile { name, content: Some(content), what: format!("agent {}", agent.agent) });
+        }
+    }
+    for secret in &order.secrets {
+        files.push(SecretFile { name: &secret.name, content: secret.content.as_ref(), what: format!("secret {}", secret.name) });
+    }
+    secrets::plan(&mut plan, &around, &files)?;
+    let mut holders: Vec<(&str, String)> = Vec::new();
+    for agent in &order.agents {
+        shadows(&mut plan, spec, agent, context.on_shadow)?;
+        let env = variables(&mut plan, spec, agent, &mut holders)?;
+        let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
+        home::settings(&mut plan, &around, spec, agent);
+        paths.extend(agent.secret_file.iter().map(|(name, _)| format!("{}/{name}", secrets::DIRECTORY)));
+        plan.agents.push(record(agent, env, paths));
+    }
+    plan.secrets = order.secrets.iter().map(|secret| SecretRecord {
+        name: secret.name.clone(),
+        status: status(secret.content.is_some()),
+        fingerprint: secret.fingerprint.clone(),
+        file: format!("{}/{}", secrets::DIRECTORY, secret.name),
+    }).collect();
+    Ok(plan)
+}
+
+/// Adds the agent's variables, except those the container sets itself.
+fn variables<'a>(
+    plan: &mut Plan,
+    spec: &Spec<'_>,
+    agent: &'a AgentOrder,
+    holders: &mut Vec<(&'a str, String)>,
+) -> Result<Vec<String>, Error> {
+    let mut added = Vec::new();
+    for var in &agent.rendering.env {
+        let name = var.name.as_str();
+        if let Some((_, other)) = holders.iter().find(|(held, _)| *held == name) {
+            return Err(Error::TwoForVariable { name: name.to_owned(), one: other.clone(), two: agent.agent.to_string() });
+        }
+        holders.push((name, agent.agent.to_string()));
+        if spec.process.variable(name).is_some() {
+            plan.warnings.push(format!("{name} is set by the container itself and was left as it is; {} uses that", agent.agent));
+            continue;
+        }
+        added.push(name.to_owned());
+        plan.change.env.push(EnvVar { name: var.name.clone(), value: var.value.clone() });
+    }
+    Ok(added)
+}
+
+/// Looks for variables of the container that beat the credential or send it away.
+fn shadows(plan: &mut Plan, spec: &Spec<'_>, agent: &AgentOrder, on_shadow: OnShadow) -> Result<(), Error> {
+    let set = |name: &&String| spec.process.variable(name).is_some_and(|value| !value.is_empty());
+    let shadowing = agent.rendering.shadow_env.iter().filter(set).map(|name| {
+        format!("{name} is set by the container; {} uses it instead of what was delivered", agent.agent)
+    });
+    let redirecting = agent.rendering.redirect_env.iter().filter(set).map(|name| {
+        format!("{name} is set by the container; {} sends its requests, with the credential, where it says", agent.agent)
+    });
+    for message in shadowing.chain(redirecting) {
+        if on_shadow == OnShadow::Fail {
+            return Err(Error::Shadowed(message));
+        }
+        plan.warnings.push(message);
+    }
+    Ok(())
+}
+
+fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<String>) -> AgentRecord {
+    AgentRecord {
+        agent: agent.agent.agent.clone(),
+        account: agent.agent.account.clone(),
+        status: status(agent.origin.is_some()),
+        origin: agent.origin,
+        expires: agent.expires,
+        fingerprint: agent.fingerprint.clone(),
+        env,
+        files,
+    }
+}
+
+fn status(found: bool) -> Status {
+    if found { Status::Delivered } else { Status::Pending }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

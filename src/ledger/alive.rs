@@ -1,0 +1,99 @@
+//! Is the container still there?
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+
+/// A process, told from a later one with the same number by its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+}
+
+/// What is known of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It is there.
+    Alive,
+    /// It is gone.
+    Dead,
+    /// Only its runtime could tell.
+    Unknown,
+}
+
+impl Process {
+    /// The process with this number, if there is one that has not ended.
+    #[must_use]
+    pub fn find(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the command in brackets and may hold anything.
+        let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+        let state = fields.next()?;
+        let start = fields.nth(18)?.parse().ok()?;
+        (state != "Z" && state != "X").then_some(Self { pid, start })
+    }
+
+    fn is_alive(self) -> bool {
+        Self::find(self.pid) == Some(self)
+    }
+}
+
+/// Whether the container of `record` is there, told by its first process, else by its runtime.
+#[must_use]
+pub fn liveness(record: &Record) -> Liveness {
+    match quick(record) {
+        Liveness::Unknown => ask_runtime(record),
+        known => known,
+    }
+}
+
+/// The same without starting a program.
+#[must_use]
+pub(super) fn quick(record: &Record) -> Liveness {
+    match record.process {
+        Some(process) if process.is_alive() => Liveness::Alive,
+        Some(_) => Liveness::Dead,
+        None => Liveness::Unknown,
+    }
+}
+
+/// Asks `RUNTIME [--root DIR] state ID`. A container that was created, or is running or paused, is
+/// alive; a stopped or unknown one is dead.
+fn ask_runtime(record: &Record) -> Liveness {
+    #[derive(Deserialize)]
+    struct State {
+        status: String,
+    }
+    let mut command = Command::new(&record.runtime);
+    if let Some(root) = &record.root {
+        command.arg("--root").arg(root);
+    }
+    command.arg("state").arg(&record.container).stdin(Stdio::null()).stderr(Stdio::null());
+    match command.output() {
+        Ok(output) if output.status.success() => match serde_json::from_slice::<State>(&output.stdout) {
+            Ok(state) if state.status == "stopped" => Liveness::Dead,
+            _ => Liveness::Alive,
+        },
+        Ok(_) => Liveness::Dead,
+        Err(_) => Liveness::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_a_later_one_with_its_number() {
+        let us = Process::find(std::process::id().cast_signed()).unwrap();
+        assert!(us.is_alive());
+        assert!(!Process { start: us.start + 1, ..us }.is_alive());
+        assert_eq!(Process::find(0), None);
+    }
+}

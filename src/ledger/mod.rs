@@ -1,0 +1,178 @@
+//! Who holds what.
+//!
+//! Below the runtime directory, which is a tmpfs:
+//!
+//! ```text
+//! sandbox/<xx>/<id>/   one directory a container: record.json, and what is delivered to it
+//!     record.json      who asked, what was delivered; fingerprints, never values
+//!     env              variables for processes started later
+//!     secrets/         mounted at /run/secrets
+//!     files/           mounted below the home directory, one by one
+//!     bundle/          the private bundle, for runtimes that read one
+//! index/<hash>         a link from (runtime, --root, container id) to the id
+//! claim/<hash>         a link from a file in a volume to the id of the container that has it
+//! request/             its entries, bind-mounted, are requests
+//! ```
+//!
+//! In: a plan that was carried out. Out: answers to "which directory is this container's", "is it
+//! still alive", "what is left over". What can go wrong: a full or missing tmpfs.
+
+mod alive;
+mod audit;
+mod fingerprint;
+mod index;
+mod reap;
+mod record;
+
+pub use alive::{Liveness, Process, liveness};
+pub use audit::{Event, audit, tell_syslog};
+pub use fingerprint::Fingerprinter;
+pub use index::Key;
+pub use reap::{clean_up, reap_some};
+pub use record::{AgentRecord, Phase, Record, SecretRecord, Status};
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys;
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The runtime directory would put secrets on a disk.
+    #[error("{0} is not on a tmpfs, and Keyslip writes secrets to nothing else; run `keyslip install` as root")]
+    NotInMemory(PathBuf),
+    /// Somebody else made the runtime directory.
+    #[error("{path} belongs to uid {uid}; remove it, Keyslip makes its own")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
+}
+
+impl Error {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<'_> {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// The random name of a container's directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SandboxId(String);
+
+impl SandboxId {
+    /// A new one: 128 random bits.
+    ///
+    /// # Errors
+    /// When the kernel has no random numbers yet.
+    pub fn random() -> io::Result<Self> {
+        let mut bytes = [0_u8; 16];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// As text: 32 hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SandboxId {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let fits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if fits { Ok(Self(text)) } else { Err("a sandbox id is 32 hexadecimal digits") }
+    }
+}
+
+impl From<SandboxId> for String {
+    fn from(id: SandboxId) -> Self {
+        id.0
+    }
+}
+
+/// The ledger of one runtime directory.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger below `runtime`; nothing is touched.
+    #[must_use]
+    pub fn at(runtime: &Path) -> Self {
+        Self { dir: runtime.to_owned() }
+    }
+
+    /// Where a container's directory is.
+    #[must_use]
+    pub fn sandbox(&self, id: &SandboxId) -> PathBuf {
+        self.shard(id).join(id.as_str())
+    }
+
+    /// Containers are spread over 256 directories, so that looking at a few stays cheap.
+    fn shard(&self, id: &SandboxId) -> PathBuf {
+        self.dir.join("sandbox").join(&id.as_str()[..2])
+    }
+
+    /// Makes the runtime directory, private to this user and in memory.
+    ///
+    /// # Errors
+    /// When it cannot be made, is not on a tmpfs, or belongs to somebody else.
+    pub fn make(&self) -> Result<(), Error> {
+        let about = match fs::symlink_metadata(&self.dir) {
+            Ok(about) => about,
+            Err(_) => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(Error::io(&self.dir))?;
+                fs::symlink_metadata(&self.dir).map_err(Error::io(&self.dir))?
+            }
+        };
+        if about.uid() != rustix::process::geteuid().as_raw() || !about.is_dir() {
+            return Err(Error::Foreign { path: self.dir.clone(), uid: about.uid() });
+        }
+        if !sys::is_memory_backed(&self.dir).map_err(Error::io(&self.dir))? {
+            return Err(Error::NotInMemory(self.dir.clone()));
+        }
+        Ok(())
+    }
+
+    /// Makes the directory of a new container.
+    ///
+    /// # Errors
+    /// When the tmpfs is full or missing.
+    pub fn make_sandbox(&self, id: &SandboxId) -> Result<PathBuf, Error> {
+        let path = self.sandbox(id);
+        let make = || fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        // Another container's end may have removed the directory above in between.
+        make().or_else(|_| make()).map_err(Error::io(&path))?;
+        Ok(path)
+    }
+
+    /// Every container's record. Unreadable ones are passed over: they are being made or removed.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.sandboxes().filter_map(|path| Record::read(&path).ok()).collect()
+    }
+
+    /// Every container's directory.
+    pub fn sandboxes(&self) -> impl Iterator<Item = PathBuf> {
+        let shards = fs::read_dir(self.dir.join("sandbox")).into_iter().flatten().flatten();
+        shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten()).map(|entry| entry.path())
+    }
+}

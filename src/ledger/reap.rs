@@ -1,0 +1,63 @@
+//! Removing what a container had.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::alive::quick;
+use super::{Key, Ledger, Liveness, Record, SandboxId};
+use crate::clock::Instant;
+
+/// Nothing younger is taken for left over, in seconds.
+pub const YOUNG: i64 = 60;
+
+/// Most containers that one start looks at.
+const A_FEW: usize = 4;
+
+/// Removes everything a container had: mountpoints that are still empty, its directory, its entry.
+/// Safe to call again.
+pub fn clean_up(ledger: &Ledger, record: &Record) {
+    for mountpoint in record.mountpoints.iter().rev() {
+        mountpoint.remove();
+    }
+    remove_sandbox(ledger, &record.id);
+    for claim in &record.claims {
+        ledger.release(claim, &record.id);
+    }
+    let key = Key::new(&record.runtime, record.root.as_deref().map(str::as_ref), record.container.as_ref());
+    ledger.leave(&key, &record.id);
+}
+
+/// Removes a container's directory. The record goes last, so that what is interrupted can be
+/// finished.
+fn remove_sandbox(ledger: &Ledger, id: &SandboxId) {
+    let dir = ledger.sandbox(id);
+    for part in ["env", "secrets", "files", "bundle"] {
+        let path = dir.join(part);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+    let _ = fs::remove_dir_all(&dir);
+    // Fails while other containers share it.
+    let _ = fs::remove_dir(ledger.shard(id));
+}
+
+/// Looks at a few containers beside `id` and removes those that are certainly gone. The ids are
+/// random, so over time every place is visited; no program is started.
+pub fn reap_some(ledger: &Ledger, id: &SandboxId) {
+    let Ok(entries) = fs::read_dir(ledger.shard(id)) else { return };
+    for entry in entries.flatten().take(A_FEW).filter(|entry| entry.file_name() != id.as_str()) {
+        reap(ledger, &entry.path());
+    }
+}
+
+fn reap(ledger: &Ledger, sandbox: &Path) {
+    let Ok(about) = fs::metadata(sandbox) else { return };
+    if Instant::now().0 - about.mtime() < YOUNG {
+        return;
+    }
+    if let Ok(record) = Record::read(sandbox) {
+        if quick(&record) == Liveness::Dead {
+            clean_up(ledger, &record);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What is written down about a container.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Process, SandboxId};
+use crate::clock::Instant;
+use crate::deliver::Mountpoint;
+use crate::names::{Account, AgentName, SecretName};
+use crate::request::Form;
+use crate::source::Origin;
+
+/// The record of one container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The name of its directory.
+    pub id: SandboxId,
+    /// Its id in the engine.
+    pub container: String,
+    /// The engine.
+    pub engine: String,
+    /// The path of the real runtime.
+    pub runtime: PathBuf,
+    /// The runtime's `--root`, if one was given.
+    pub root: Option<String>,
+    /// The Kubernetes namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// How it asked.
+    pub form: Form,
+    /// When it was made.
+    pub created: Instant,
+    /// How far it got.
+    pub phase: Phase,
+    /// Its first process, once there is one and the engine asked for its number.
+    pub process: Option<Process>,
+    /// Its agents.
+    pub agents: Vec<AgentRecord>,
+    /// Its secret files.
+    pub secrets: Vec<SecretRecord>,
+    /// Mountpoints that were made for it.
+    pub mountpoints: Vec<Mountpoint>,
+    /// Files in volumes that it claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// What needs attention.
+    pub warnings: Vec<String>,
+}
+
+/// How far a container got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The runtime is making it.
+    Creating,
+    /// It was made.
+    Live,
+}
+
+/// Whether something was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It was.
+    Delivered,
+    /// There was no credential; its mounts are there.
+    Pending,
+}
+
+/// An agent of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRecord {
+    /// Which.
+    pub agent: AgentName,
+    /// With which login.
+    pub account: Account,
+    /// Whether it got it.
+    pub status: Status,
+    /// Where it came from.
+    pub origin: Option<Origin>,
+    /// Until when it is valid.
+    pub expires: Option<Instant>,
+    /// A keyed hash of it.
+    pub fingerprint: Option<String>,
+    /// Variables that carry it.
+    pub env: Vec<String>,
+    /// Paths in the container that hold it.
+    pub files: Vec<String>,
+}
+
+/// A secret file of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: SecretName,
+    /// Whether it was delivered.
+    pub status: Status,
+    /// A keyed hash of it.
+    pub fingerprint: Option<String>,
+    /// Its path in the container.
+    pub file: String,
+}
+
+impl Record {
+    /// The file's name in the container's directory.
+    pub const FILE: &str = "record.json";
+
+    /// Reads the record in the directory `sandbox`.
+    ///
+    /// # Errors
+    /// When there is none, or it is broken.
+    pub fn read(sandbox: &Path) -> Result<Self, Error> {
+        let path = sandbox.join(Self::FILE);
+        let text = fs::read(&path).map_err(Error::io(&path))?;
+        serde_json::from_slice(&text).map_err(|error| Error::Io { path, source: error.into() })
+    }
+
+    /// Writes the record into the directory `sandbox`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the tmpfs is full.
+    pub fn write(&self, sandbox: &Path) -> Result<(), Error> {
+        let path = sandbox.join(Self::FILE);
+        let new = sandbox.join(".record.new");
+        let text = serde_json::to_vec(self).map_err(|error| Error::Io { path: path.clone(), source: error.into() })?;
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(Error::io(&path))
+    }
+
+    /// Whether anything is pending.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.agents.iter().any(|agent| agent.status == Status::Pending)
+            || self.secrets.iter().any(|secret| secret.status == Status::Pending)
+    }
+}

@@ -1,0 +1,55 @@
+//! Keyslip slips an AI coding agent's credential into its sandbox, at the OCI layer.
+//!
+//! This is the way of the data. Each stage takes the value of the one before and returns the next;
+//! nothing reaches back.
+//!
+//! ```text
+//! engine ──► oci ──► request ──► policy ──► source ──► agent ──► deliver ──► ledger
+//!            what     what the    may it     find the   how this   tmpfs,      who holds
+//!            we were  container   have it?   secret,    agent      files,      what
+//!            handed   asks for               expiry     takes it   env, undo
+//! ```
+//!
+//! 1. [`oci`] reads the runtime's command line and `config.json` through borrowed views, and writes
+//!    by replacing pieces of the text, so that what it does not know survives.
+//! 2. [`request`] finds what the container asks for: by annotation, CDI device or request mount.
+//! 3. [`policy`] decides: who is calling is known from the installation, consent from the form of
+//!    the request, permission from `[[allow]]` rules.
+//! 4. [`source`] finds the credential: secret file or token store, valid, expiring or expired.
+//! 5. [`agent`] knows, from data, which variables and files make this agent authenticated.
+//! 6. [`deliver`] plans where everything goes and then does it, or undoes it.
+//! 7. [`ledger`] remembers who holds what, and cleans up.
+//!
+//! [`pipeline`] runs the stages in this order. The programs in `src/bin` are thin drivers of it:
+//! `keyslip-runtime`, the shim in front of runc, crun and others, and `keyslip`, the command line.
+//!
+//! Beside the way: [`config`] (what the operator says), [`site`] (where things are for this user),
+//! [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`] (values with rules),
+//! and [`sys`], the only module with unsafe code.
+
+#![deny(unsafe_code)]
+
+pub mod oci;
+
+pub mod request;
+
+pub mod policy;
+
+pub mod source;
+
+pub mod agent;
+
+pub mod deliver;
+
+pub mod ledger;
+
+pub mod pipeline;
+
+pub mod clock;
+pub mod config;
+pub mod journal;
+pub mod json;
+pub mod names;
+pub mod secret;
+pub mod site;
+pub mod sys;

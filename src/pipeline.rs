@@ -1,0 +1,282 @@
+//! The stages in their order, as every driver runs them: the shim, `keyslip plan`, and what is
+//! still to come.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::agent::{self, Definition, Rendering, render, render_secret};
+use crate::clock::Instant;
+use crate::config::{self, AgentSettings, Config, OnMissing};
+use crate::deliver::{self, AgentOrder, Context, Order, Plan, SecretOrder};
+use crate::journal::Journal;
+use crate::ledger::{self, Fingerprinter, Ledger, Phase, Record, SandboxId};
+use crate::names::{AgentName, AgentRef, SecretName, TemplateName};
+use crate::oci::{self, Annotation, Spec};
+use crate::policy::{self, Caller, Granted, Wanted};
+use crate::request::{self, Request};
+use crate::site::{Site, Whose};
+use crate::source::{self, Credential, Outcome};
+
+/// Everything that can go wrong on the way.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What we were handed is unusable.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
+    /// The request is none.
+    #[error(transparent)]
+    Request(#[from] request::Error),
+    /// The configuration is invalid.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The request is not allowed.
+    #[error(transparent)]
+    Policy(#[from] policy::Error),
+    /// A source is unsafe or broken.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// An agent cannot be served.
+    #[error(transparent)]
+    Agent(#[from] agent::Error),
+    /// It cannot be put where it belongs.
+    #[error(transparent)]
+    Deliver(#[from] deliver::Error),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// There is no credential, and that is not to be overlooked.
+    #[error("{0}; on-missing is set to fail")]
+    Missing(String),
+    /// There is no such template.
+    #[error("template {name} is not configured; {known}")]
+    UnknownTemplate {
+        /// The name.
+        name: TemplateName,
+        /// What there is.
+        known: String,
+    },
+    /// No random number.
+    #[error("no random number for a name: {0}")]
+    Random(#[source] std::io::Error),
+}
+
+impl From<policy::Denied> for Error {
+    fn from(denied: policy::Denied) -> Self {
+        Self::Policy(denied.into())
+    }
+}
+
+/// What a driver knows of the container that is being made.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// Where things are.
+    pub site: &'a Site,
+    /// The configuration of that site.
+    pub config: &'a Config,
+    /// The engine, from the installation.
+    pub engine: &'a str,
+    /// The real runtime.
+    pub runtime: &'a Path,
+    /// Its `--root`.
+    pub root: Option<&'a OsStr>,
+    /// The container's id.
+    pub container: &'a OsStr,
+    /// The bundle, absolute.
+    pub bundle: &'a Path,
+    /// Its `config.json`.
+    pub spec: &'a Spec<'a>,
+    /// Nothing may be written, not even a key for fingerprints.
+    pub dry_run: bool,
+}
+
+/// A delivery that is decided but not done.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What will be done.
+    pub plan: Plan,
+    /// What will be written down.
+    pub record: Record,
+}
+
+/// Runs the stages up to the plan. Nothing when the container asks for nothing it may have.
+///
+/// # Errors
+/// See [`Error`].
+pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepared>, Error> {
+    let Input { site, config, spec, .. } = *input;
+    if spec.is_pod_sandbox() {
+        return Ok(None);
+    }
+    let uid = match site.whose {
+        Whose::System => None,
+        Whose::User(uid) => Some(uid),
+    };
+    let caller = Caller::new(input.engine, input.container, uid, spec);
+    let found = request::read(spec, &site.requests())?;
+    let request_mounts = found.mounts.clone();
+    let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
+    let chosen = choose(&granted.request, config)?;
+    let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();
+    policy::allow(&Wanted { agents: &agents, secrets: &granted.request.secrets, form: granted.form }, &caller, config, site)?;
+
+    let fingerprints = if input.dry_run { Fingerprinter::none() } else { Fingerprinter::open(&site.state) };
+    let mut finder = Finder { config, site, strict: granted.request.must_not_miss, fingerprints, journal };
+    let mut order = Order { user: granted.request.user.clone(), ..Order::default() };
+    for (agent, settings) in chosen {
+        order.agents.push(finder.agent(agent, settings)?);
+    }
+    for name in &granted.request.secrets {
+        order.secrets.push(finder.secret(name)?);
+    }
+    let id = SandboxId::random().map_err(Error::Random)?;
+    let context = Context {
+        bundle: input.bundle,
+        dir: Ledger::at(&site.runtime).sandbox(&id),
+        request_mounts,
+        on_shadow: config.on_shadow,
+    };
+    let mut plan = deliver::plan(&order, spec, context)?;
+    plan.change.annotations.push(Annotation { key: request::SANDBOX, value: id.as_str().to_owned() });
+    journal.warnings.append(&mut plan.warnings);
+    let record = record(input, &caller, &granted, &plan, id, journal);
+    Ok(Some(Prepared { plan, record }))
+}
+
+/// The agents to serve and their settings: those of the template, of the request, or both.
+fn choose(request: &Request, config: &Config) -> Result<Vec<(AgentRef, AgentSettings)>, Error> {
+    let template = match &request.template {
+        None => None,
+        Some(name) => Some(config.templates.get(name).ok_or_else(|| Error::UnknownTemplate {
+            name: name.clone(),
+            known: match config.templates.len() {
+                0 => "there are none".to_owned(),
+                _ => format!("there are {}", config.templates.keys().map(TemplateName::as_str).collect::<Vec<_>>().join(", ")),
+            },
+        })?),
+    };
+    let settings = |agent: &AgentName| {
+        let found = template.and_then(|template| template.agents.get(agent)).or_else(|| config.agents.get(agent));
+        found.cloned().unwrap_or_default()
+    };
+    let mut agents = request.agents.clone();
+    if let (Some(template), true) = (template, agents.is_empty()) {
+        agents.extend(template.agents.keys().map(|agent| AgentRef { agent: agent.clone(), account: crate::names::Account::default() }));
+    }
+    Ok(agents.into_iter().map(|agent| { let settings = settings(&agent.agent); (agent, settings) }).collect())
+}
+
+/// Finds credentials and renders them.
+struct Finder<'a> {
+    config: &'a Config,
+    site: &'a Site,
+    /// The container insists.
+    strict: bool,
+    fingerprints: Fingerprinter,
+    journal: &'a mut Journal,
+}
+
+impl Finder<'_> {
+    fn agent(&mut self, agent: AgentRef, settings: AgentSettings) -> Result<AgentOrder, Error> {
+        let definition = Definition::find(&agent.agent, &self.site.config)?;
+        if definition.is_none() && settings.secret_name.is_none() {
+            return Err(agent::Error::Unknown(agent.agent, self.site.config.join("agents.d")).into());
+        }
+        let outcome = source::find_agent(&agent, definition.as_ref(), &settings, self.config, self.site, self.journal)?;
+        let mut order = AgentOrder {
+            agent,
+            definition,
+            rendering: Rendering::default(),
+            secret_file: None,
+            kind: None,
+            origin: None,
+            expires: None,
+            fingerprint: None,
+        };
+        match outcome {
+            Outcome::Found(credential) => self.fill(&mut order, &settings, credential)?,
+            Outcome::Missing(why) => {
+                self.missing(why)?;
+                order.rendering.settings = order.definition.iter().flat_map(|it| it.settings.clone()).collect();
+            }
+        }
+        Ok(order)
+    }
+
+    fn fill(&self, order: &mut AgentOrder, settings: &AgentSettings, credential: Credential) -> Result<(), Error> {
+        let agent = order.agent.agent.clone();
+        let kind = order.definition.as_ref().and_then(|definition| definition.recognise(&credential.value));
+        let mut as_file = true;
+        if let Some(name) = &settings.auth_env_var {
+            let definition = order.definition.clone().unwrap_or_default();
+            let shadowing = definition.kinds.iter().find(|kind| kind.env.contains_key(name.as_str()));
+            order.rendering = Rendering {
+                env: vec![render_secret(name, &credential.value)?],
+                shadow_env: shadowing.map(|kind| kind.shadow_env.clone()).unwrap_or_default(),
+                redirect_env: definition.redirect_env,
+                settings: definition.settings,
+                files: Vec::new(),
+            };
+        } else if let (Some(definition), Some(kind)) = (&order.definition, kind) {
+            order.rendering = render(&agent, definition, kind, &credential.value, credential.expires, true)?;
+            // A login is JSON with parts that stay on the host: it is delivered in the agent's own
+            // file alone.
+            as_file = !kind.env.is_empty();
+        } else if let (Some(definition), None) = (&order.definition, &settings.secret_name) {
+            return Err(agent::Error::Unrecognised { agent, kinds: definition.kinds_text() }.into());
+        }
+        order.kind = kind.map(|kind| kind.title.clone());
+        if as_file {
+            let name = match &settings.secret_name {
+                Some(name) => Some(name.clone()),
+                None => agent.as_str().parse::<SecretName>().ok(),
+            };
+            order.secret_file = name.map(|name| (name, credential.value.clone()));
+        }
+        order.origin = Some(credential.origin);
+        order.expires = credential.expires;
+        order.fingerprint = self.fingerprints.of(&credential.value);
+        Ok(())
+    }
+
+    fn secret(&mut self, name: &SecretName) -> Result<SecretOrder, Error> {
+        match source::find_secret(name, self.config, self.site, self.journal)? {
+            Outcome::Found(credential) => Ok(SecretOrder {
+                name: name.clone(),
+                fingerprint: self.fingerprints.of(&credential.value),
+                content: Some(credential.value),
+            }),
+            Outcome::Missing(why) => {
+                self.missing(why)?;
+                Ok(SecretOrder { name: name.clone(), content: None, fingerprint: None })
+            }
+        }
+    }
+
+    fn missing(&mut self, why: String) -> Result<(), Error> {
+        if self.strict || self.config.on_missing == OnMissing::Fail {
+            return Err(Error::Missing(why));
+        }
+        self.journal.warn(why);
+        Ok(())
+    }
+}
+
+fn record(input: &Input<'_>, caller: &Caller, granted: &Granted, plan: &Plan, id: SandboxId, journal: &Journal) -> Record {
+    Record {
+        id,
+        container: caller.container.clone(),
+        engine: caller.engine.clone(),
+        runtime: input.runtime.to_owned(),
+        root: input.root.map(|root| root.to_string_lossy().into_owned()),
+        namespace: caller.namespace.clone(),
+        form: granted.form,
+        created: Instant::now(),
+        phase: Phase::Creating,
+        process: None,
+        agents: plan.agents.clone(),
+        secrets: plan.secrets.clone(),
+        mountpoints: Vec::new(),
+        claims: Vec::new(),
+        warnings: journal.warnings.clone(),
+    }
+}

@@ -1,0 +1,90 @@
+//! May the container have what it asks for?
+//!
+//! In: what was found in the specification, the [`Caller`] (known from the installation, never
+//! from the specification), the configuration. Out: the [`Request`] that is consented to and
+//! allowed, or nothing. What can go wrong: a consented request that no rule allows stops the
+//! container, and the error says which rule would allow it. An unconsented one, such as annotations
+//! that an image may have set, is ignored with a warning.
+
+mod caller;
+mod consent;
+mod rules;
+
+pub use caller::{Caller, Installed};
+pub use rules::Denied;
+
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::request::{self, Form, Found, Request};
+use crate::site::Site;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Request(#[from] request::Error),
+    /// No rule allows it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// A request that may be served.
+#[derive(Debug)]
+pub struct Granted {
+    /// What is to be delivered.
+    pub request: Request,
+    /// How it was asked for.
+    pub form: Form,
+}
+
+/// Decides about everything that was found.
+///
+/// # Errors
+/// When a consented request is malformed or not allowed.
+pub fn decide(
+    found: Found,
+    caller: &Caller,
+    config: &Config,
+    site: &Site,
+    journal: &mut Journal,
+) -> Result<Option<Granted>, Error> {
+    let annotated = match (found.by_annotation, consent::of_annotations(&caller.engine, config)) {
+        (Ok(request), _) if request.is_empty() => None,
+        (result, Ok(())) => Some(result?),
+        (_, Err(reason)) => {
+            let file = site.config_file();
+            journal.warn(format!(
+                "the annotations of {} were ignored: {reason}; if you run only images you trust, put \
+                 trust_annotations = true under [engines.{}] in {}",
+                caller.container,
+                caller.engine,
+                file.display()
+            ));
+            journal.ignored = true;
+            None
+        }
+    };
+    let (request, form) = match (annotated, found.by_mount.is_empty()) {
+        (None, true) => return Ok(None),
+        (None, false) => (found.by_mount, Form::Mount),
+        (Some(request), true) => (request, Form::Annotation),
+        (Some(request), false) => (request.merged(found.by_mount)?, Form::Annotation),
+    };
+    Ok(Some(Granted { request, form }))
+}
+
+/// Checks what is to be delivered, templates resolved, against the rules.
+///
+/// # Errors
+/// When a part is not allowed; the error names the rule that would allow it.
+pub fn allow(
+    wanted: &rules::Wanted<'_>,
+    caller: &Caller,
+    config: &Config,
+    site: &Site,
+) -> Result<(), Denied> {
+    rules::check(wanted, caller, &config.allow, site)
+}
+
+pub use rules::Wanted;

@@ -1,0 +1,174 @@
+//! The `[[allow]]` rules.
+
+use std::path::PathBuf;
+
+use super::Caller;
+use crate::config::{Allow, OneOrMany};
+use crate::names::{AgentRef, DEFAULT_ACCOUNT, SecretName};
+use crate::request::Form;
+use crate::site::Site;
+
+/// What is to be delivered.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Agents with their accounts.
+    pub agents: &'a [AgentRef],
+    /// Secret files that the container names itself.
+    pub secrets: &'a [SecretName],
+    /// How it was asked for.
+    pub form: Form,
+}
+
+/// A request that no rule allows.
+#[derive(Debug, thiserror::Error)]
+#[error("{who} asks for {what}, which no rule allows; to allow it, add to {}: {rule}", .file.display())]
+pub struct Denied {
+    who: String,
+    what: String,
+    rule: String,
+    file: PathBuf,
+}
+
+/// Checks every part of `wanted`. An engine that no rule speaks of keeps the default: engines on
+/// this host may ask for the default accounts and for named secrets, a CRI for nothing.
+pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, rules: &[Allow], site: &Site) -> Result<(), Denied> {
+    let governed = rules.iter().any(|rule| rule.engine.is_none() || fits(rule.engine.as_ref(), &caller.engine));
+    let by_default = !governed && caller.engine != "cri";
+    let matching: Vec<&Allow> = rules.iter().filter(|rule| selects(rule, caller, wanted.form)).collect();
+    for agent in wanted.agents {
+        let by_rule = matching.iter().any(|rule| allows_agent(rule, agent));
+        if !by_rule && !(by_default && agent.account.is_default()) {
+            return Err(denied(caller, site, agent.to_string(), format!(
+                "agents = [\"{}\"], accounts = [\"{}\"]", agent.agent, agent.account
+            )));
+        }
+    }
+    for secret in wanted.secrets {
+        let by_rule = matching.iter().any(|rule| rule.secrets.iter().any(|pattern| glob(pattern, secret.as_str())));
+        if !by_rule && !by_default {
+            return Err(denied(caller, site, format!("secret {secret}"), format!("secrets = [\"{secret}\"]")));
+        }
+    }
+    Ok(())
+}
+
+fn allows_agent(rule: &Allow, agent: &AgentRef) -> bool {
+    let account = match &rule.accounts {
+        None => agent.account.as_str() == DEFAULT_ACCOUNT,
+        Some(patterns) => patterns.iter().any(|pattern| glob(pattern, agent.account.as_str())),
+    };
+    account && rule.agents.iter().any(|pattern| glob(pattern, agent.agent.as_str()))
+}
+
+/// Whether the rule speaks of this container.
+fn selects(rule: &Allow, caller: &Caller, form: Form) -> bool {
+    fits(rule.engine.as_ref(), &caller.engine)
+        && (rule.namespace.is_none() || caller.namespace.as_deref().is_some_and(|namespace| fits(rule.namespace.as_ref(), namespace)))
+        && fits(rule.name.as_ref(), caller.name())
+        && rule.uid.as_ref().is_none_or(|uids| caller.uid.is_some_and(|uid| uids.as_slice().contains(&uid)))
+        && rule.form.as_ref().is_none_or(|forms| forms.as_slice().contains(&form))
+}
+
+fn fits(patterns: Option<&OneOrMany<String>>, text: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.as_slice().iter().any(|pattern| glob(pattern, text)))
+}
+
+/// Equal, or equal up to a final `*`.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(stem) => text.starts_with(stem),
+        None => pattern == text,
+    }
+}
+
+fn denied(caller: &Caller, site: &Site, what: String, grants: String) -> Denied {
+    let place = caller.namespace.as_deref().map(|namespace| format!(", namespace = \"{namespace}\"")).unwrap_or_default();
+    Denied {
+        who: match &caller.namespace {
+            Some(namespace) => format!("container {} of namespace {namespace} ({})", caller.name(), caller.engine),
+            None => format!("container {} ({})", caller.container, caller.engine),
+        },
+        what,
+        rule: format!("[[allow]] engine = \"{}\"{place}, {grants} (one line each)", caller.engine),
+        file: site.config_file(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn caller(engine: &str, namespace: Option<&str>) -> Caller {
+        Caller {
+            engine: engine.to_owned(),
+            container: "c1".to_owned(),
+            uid: None,
+            namespace: namespace.map(str::to_owned),
+            pod: namespace.map(|_| "review-7".to_owned()),
+        }
+    }
+
+    fn asks(caller: &Caller, agent: &str, rules: &str) -> Result<(), String> {
+        #[derive(serde::Deserialize)]
+        struct Rules {
+            #[serde(default)]
+            allow: Vec<Allow>,
+        }
+        let rules: Rules = toml::from_str(rules).unwrap();
+        let agents = [agent.parse().unwrap()];
+        let wanted = Wanted { agents: &agents, secrets: &[], form: Form::Annotation };
+        check(&wanted, caller, &rules.allow, &Site::system(Path::new("/"))).map_err(|denied| denied.to_string())
+    }
+
+    #[test]
+    fn local_engines_have_the_default_accounts_and_cri_has_nothing() {
+        assert_eq!(asks(&caller("podman", None), "claude", ""), Ok(()));
+        assert!(asks(&caller("podman", None), "claude@work", "").is_err());
+        assert!(asks(&caller("cri", Some("team-a")), "claude", "").is_err());
+    }
+
+    #[test]
+    fn a_denial_names_the_rule_that_would_help_and_the_rule_helps() {
+        let pod = caller("cri", Some("team-a"));
+        let denied = asks(&pod, "claude@work", "").unwrap_err();
+        let rule = denied.split("[[allow]] ").nth(1).unwrap().replace(" (one line each)", "");
+        let rule = format!("[[allow]]\n{}", rule.replace(", ", "\n"));
+        assert_eq!(asks(&pod, "claude@work", &rule), Ok(()), "{rule}");
+        assert!(denied.contains("/etc/keyslip/keyslip.toml"));
+    }
+
+    #[test]
+    fn rules_select_by_engine_namespace_name_and_form() {
+        let pod = caller("cri", Some("team-a"));
+        for (rule, allowed) in [
+            ("engine = \"cri\"\nnamespace = \"team-a\"", true),
+            ("namespace = [\"team-b\", \"team-*\"]", true),
+            ("namespace = \"team-b\"", false),
+            ("name = \"review-*\"", true),
+            ("name = \"build-*\"", false),
+            ("engine = \"podman\"", false),
+            ("form = \"mount\"", false),
+            ("form = [\"mount\", \"annotation\"]", true),
+            ("uid = 1000", false),
+        ] {
+            let rules = format!("[[allow]]\n{rule}\nagents = [\"claude\"]\n");
+            assert_eq!(asks(&pod, "claude", &rules).is_ok(), allowed, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_an_engine_replaces_its_default_and_no_other() {
+        let rules = "[[allow]]\nengine = \"podman\"\nagents = [\"codex\"]\n";
+        assert!(asks(&caller("podman", None), "claude", rules).is_err());
+        assert!(asks(&caller("bare", None), "claude", rules).is_ok());
+        assert!(asks(&caller("podman", None), "codex@work", rules).is_err(), "no accounts means the default one");
+    }
+
+    #[test]
+    fn a_namespace_in_a_rule_is_not_met_by_a_caller_without_one() {
+        let rules = "[[allow]]\nnamespace = \"*\"\nagents = [\"*\"]\naccounts = [\"*\"]\n";
+        assert!(asks(&caller("podman", None), "claude", rules).is_err());
+    }
+}

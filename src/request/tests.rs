@@ -1,0 +1,77 @@
+use std::path::Path;
+
+use super::*;
+
+const DIR: &str = "/run/keyslip/request";
+
+fn spec_with(annotations: &str, mounts: &str) -> String {
+    format!(r#"{{"process":{{"args":["x"]}},"annotations":{annotations},"mounts":{mounts}}}"#)
+}
+
+fn read_text(text: &str) -> Result<Found, Error> {
+    read(&Spec::parse(text, Path::new("config.json")).unwrap(), Path::new(DIR))
+}
+
+fn by_annotation(annotations: &str) -> Result<Request, Error> {
+    read_text(&spec_with(annotations, "[]")).unwrap().by_annotation
+}
+
+#[test]
+fn the_three_forms_mean_the_same() {
+    let annotated = by_annotation(r#"{"dev.keyslip.agents":"claude@work"}"#).unwrap();
+    let mounted = read_text(&spec_with(
+        "{}",
+        r#"[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/r","type":"bind","source":"/run/keyslip/request/claude@work"}]"#,
+    ))
+    .unwrap();
+    assert_eq!(annotated.agents, mounted.by_mount.agents);
+    assert_eq!(mounted.mounts, [1]);
+    assert_eq!(annotated.agents, [device("claude.work").unwrap()]);
+}
+
+#[test]
+fn everything_an_annotation_can_say() {
+    let request = by_annotation(
+        r#"{"dev.keyslip.agents":" claude , codex@work,","dev.keyslip.secrets":"openai","dev.keyslip.template":"review-bot",
+            "dev.keyslip.user":"vscode","dev.keyslip.on-missing":"fail","dev.keyslip.sandbox":"forged","other":"x"}"#,
+    )
+    .unwrap();
+    assert_eq!(request.agents.len(), 2);
+    assert_eq!(request.secrets[0].as_str(), "openai");
+    assert_eq!(request.template.unwrap().as_str(), "review-bot");
+    assert_eq!(request.user.as_deref(), Some("vscode"));
+    assert!(request.must_not_miss);
+}
+
+#[test]
+fn a_misspelt_or_impossible_request_is_an_error_and_says_where() {
+    for (annotations, part) in [
+        (r#"{"dev.keyslip.agent":"claude"}"#, "dev.keyslip.agent"),
+        (r#"{"dev.keyslip.agents":"../../x"}"#, "../../x"),
+        (r#"{"dev.keyslip.secrets":"../../x"}"#, "../../x"),
+        (r#"{"dev.keyslip.agents":"claude@work,claude"}"#, "two accounts"),
+        (r#"{"dev.keyslip.agents":"claude","dev.keyslip.agents":"codex"}"#, "twice"),
+        (r#"{"dev.keyslip.on-missing":"warn"}"#, "stricter"),
+        (r#"{"dev.keyslip.user":"a\nb"}"#, "user name"),
+        (r#"{"dev.keyslip.agents":"a\u0000b"}"#, "agent name"),
+    ] {
+        let error = by_annotation(annotations).unwrap_err().to_string();
+        assert!(error.contains(part), "{annotations}: {error}");
+    }
+}
+
+#[test]
+fn ten_thousand_agents_are_too_many() {
+    let list: Vec<String> = (0..10_000).map(|n| format!("a{n}")).collect();
+    let text = format!(r#"{{"dev.keyslip.agents":"{}"}}"#, list.join(","));
+    assert!(matches!(by_annotation(&text), Err(Error::TooMany)));
+}
+
+#[test]
+fn only_the_text_of_a_mount_counts() {
+    for source in ["/run/keyslip/request/", "/run/keyslip/request/a/b", "/run/keyslip/requests/claude", "/tmp/request/claude",
+                   "/run/../run/keyslip/request/claude", "run/keyslip/request/claude"] {
+        let mounts = format!(r#"[{{"destination":"/r","type":"bind","source":"{source}"}}]"#);
+        assert!(read_text(&spec_with("{}", &mounts)).unwrap().by_mount.is_empty(), "{source}");
+    }
+}

@@ -1,0 +1,33 @@
+//! The only module that holds unsafe code, and the only one that talks to the kernel about
+//! processes, memory files and identities. Everything it offers is safe to call.
+
+#![allow(unsafe_code)]
+
+mod entry;
+mod exec;
+mod identity;
+mod memfd;
+mod supervise;
+
+pub use entry::{Args, execfn, start};
+pub use exec::exec;
+pub use identity::{FsIdentity, as_user};
+pub use memfd::{memory_file, secure_stdio};
+pub use supervise::{Ended, supervise};
+
+use std::io;
+use std::path::Path;
+
+/// `tmpfs` in `statfs(2)`'s `f_type`; the only file system Keyslip writes a secret to.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// `ramfs`, which is never swapped out either.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+
+/// Whether `path` lies on a file system that lives in memory.
+///
+/// # Errors
+/// What `statfs` says.
+pub fn is_memory_backed(path: &Path) -> io::Result<bool> {
+    let kind = rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff;
+    Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
+}

@@ -1,0 +1,128 @@
+//! Running the real runtime as a child while staying out of the way.
+
+use std::ffi::{CStr, c_int};
+use std::io;
+use std::mem::MaybeUninit;
+
+use super::exec::{environment, pointers};
+
+/// How a supervised program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Ended {
+    /// The exit code a shell would show.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Signals that somebody may send to the runtime; they are handed on to the child.
+const FORWARDED: [c_int; 8] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+];
+
+/// Runs `program` with `argv`, this environment, these descriptors and this signal mask, hands
+/// signals on to it, and waits for it to end.
+///
+/// # Errors
+/// When the program cannot be started.
+pub fn supervise(program: &CStr, argv: &[&CStr]) -> io::Result<Ended> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are initialised by the calls before they are read; a child needs SIGCHLD
+    // at its default, or its end would be reaped by the kernel.
+    let (set, before) = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in FORWARDED {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        (set.assume_init(), before.assume_init())
+    };
+    let child = spawn(program, argv, &before);
+    let ended = child.map(|child| wait(child, &set));
+    // SAFETY: `before` is the mask this process had.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    ended
+}
+
+/// Starts the child with the signal mask of the caller. `posix_spawn` shares the address space
+/// until the `exec`, so nothing is copied.
+fn spawn(program: &CStr, argv: &[&CStr], mask: &libc::sigset_t) -> io::Result<libc::pid_t> {
+    let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
+    let argv = pointers(argv);
+    let mut child: libc::pid_t = 0;
+    // SAFETY: the attributes are initialised first and destroyed last; program and arguments are
+    // NUL-terminated, both vectors end with null.
+    let error = unsafe {
+        let error = libc::posix_spawnattr_init(attributes.as_mut_ptr());
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), mask);
+        #[allow(clippy::cast_possible_truncation)]
+        libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), libc::POSIX_SPAWN_SETSIGMASK as libc::c_short);
+        let error = libc::posix_spawn(
+            &raw mut child,
+            program.as_ptr(),
+            std::ptr::null(),
+            attributes.as_ptr(),
+            argv.as_ptr().cast(),
+            environment().cast(),
+        );
+        libc::posix_spawnattr_destroy(attributes.as_mut_ptr());
+        error
+    };
+    if error == 0 { Ok(child) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Waits for `child`, handing on the signals in `set` that arrive meanwhile.
+fn wait(child: libc::pid_t, set: &libc::sigset_t) -> Ended {
+    loop {
+        let mut about = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: `set` is initialised, `about` is ours.
+        let signal = unsafe { libc::sigwaitinfo(set, about.as_mut_ptr()) };
+        if signal > 0 && signal != libc::SIGCHLD {
+            // SAFETY: `sigwaitinfo` filled it in. A terminal (SI_KERNEL) signals the whole
+            // process group, the child included; only what was sent to us alone is handed on.
+            let from_terminal = unsafe { about.assume_init() }.si_code == libc::SI_KERNEL;
+            if !from_terminal {
+                // SAFETY: the child has not been waited for, so the number is still its own.
+                unsafe { libc::kill(child, signal) };
+            }
+            continue;
+        }
+        let mut status = 0;
+        // SAFETY: `child` is ours, `status` is a valid place.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+        if waited == child {
+            if libc::WIFEXITED(status) {
+                return Ended::Exited(libc::WEXITSTATUS(status));
+            }
+            if libc::WIFSIGNALED(status) {
+                return Ended::Killed(libc::WTERMSIG(status));
+            }
+        } else if waited == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) {
+            return Ended::Exited(1);
+        }
+    }
+}
