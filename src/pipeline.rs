@@ -117,7 +117,12 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
     let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();
-    policy::allow(&Wanted { agents: &agents, secrets: &granted.request.secrets, form: granted.form }, &caller, config, site)?;
+    policy::allow(
+        &Wanted { agents: &agents, secrets: &granted.request.secrets, form: granted.form },
+        &caller,
+        config,
+        site,
+    )?;
 
     let fingerprints = if input.dry_run { Fingerprinter::none() } else { Fingerprinter::open(&site.state) };
     let mut finder = Finder { config, site, strict: granted.request.must_not_miss, fingerprints, journal };
@@ -150,7 +155,10 @@ fn choose(request: &Request, config: &Config) -> Result<Vec<(AgentRef, AgentSett
             name: name.clone(),
             known: match config.templates.len() {
                 0 => "there are none".to_owned(),
-                _ => format!("there are {}", config.templates.keys().map(TemplateName::as_str).collect::<Vec<_>>().join(", ")),
+                _ => format!(
+                    "there are {}",
+                    config.templates.keys().map(TemplateName::as_str).collect::<Vec<_>>().join(", ")
+                ),
             },
         })?),
     };
@@ -160,9 +168,20 @@ fn choose(request: &Request, config: &Config) -> Result<Vec<(AgentRef, AgentSett
     };
     let mut agents = request.agents.clone();
     if let (Some(template), true) = (template, agents.is_empty()) {
-        agents.extend(template.agents.keys().map(|agent| AgentRef { agent: agent.clone(), account: crate::names::Account::default() }));
+        agents.extend(
+            template
+                .agents
+                .keys()
+                .map(|agent| AgentRef { agent: agent.clone(), account: crate::names::Account::default() }),
+        );
     }
-    Ok(agents.into_iter().map(|agent| { let settings = settings(&agent.agent); (agent, settings) }).collect())
+    Ok(agents
+        .into_iter()
+        .map(|agent| {
+            let settings = settings(&agent.agent);
+            (agent, settings)
+        })
+        .collect())
 }
 
 /// Finds credentials and renders them.
@@ -261,7 +280,14 @@ impl Finder<'_> {
     }
 }
 
-fn record(input: &Input<'_>, caller: &Caller, granted: &Granted, plan: &Plan, id: SandboxId, journal: &Journal) -> Record {
+fn record(
+    input: &Input<'_>,
+    caller: &Caller,
+    granted: &Granted,
+    plan: &Plan,
+    id: SandboxId,
+    journal: &Journal,
+) -> Record {
     Record {
         id,
         container: caller.container.clone(),

@@ -68,7 +68,9 @@ mod tests {
 
     #[test]
     fn base64url_as_in_rfc_4648() {
-        for (text, bytes) in [("", ""), ("Zg", "f"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmFy", "foobar")] {
+        for (text, bytes) in
+            [("", ""), ("Zg", "f"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmFy", "foobar")]
+        {
             assert_eq!(base64url(text).unwrap(), bytes.as_bytes());
         }
         assert_eq!(base64url("a"), None);

@@ -88,7 +88,8 @@ impl Definition {
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let invalid = |reason| Error::Definition { path: path.clone(), reason };
-                let definition: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string().trim().replace('\n', " ")))?;
+                let definition: Self =
+                    toml::from_str(&text).map_err(|error| invalid(error.to_string().trim().replace('\n', " ")))?;
                 definition.check().map_err(invalid)?;
                 Ok(Some(definition))
             }
@@ -121,7 +122,9 @@ impl Definition {
     fn check(&self) -> Result<(), String> {
         let kinds = self.kinds.iter();
         let settings = self.settings.iter().chain(kinds.clone().flat_map(|kind| &kind.settings));
-        for path in kinds.clone().flat_map(|kind| &kind.files).map(|file| &file.path).chain(settings.map(|file| &file.path)) {
+        for path in
+            kinds.clone().flat_map(|kind| &kind.files).map(|file| &file.path).chain(settings.map(|file| &file.path))
+        {
             if Path::new(path).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
                 return Err(format!("path {path:?} must lie below the home directory"));
             }

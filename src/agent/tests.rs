@@ -105,11 +105,15 @@ fn a_definition_of_the_host_adds_an_agent_and_errors_name_the_file() {
     fs::create_dir(&agents).unwrap();
     let mine: AgentName = "mine".parse().unwrap();
     let file = |text: &str| fs::write(agents.join("mine.toml"), text).unwrap();
-    file("title = \"Mine\"\nlogin = \"ask me\"\n[[kinds]]\nname = \"key\"\ntitle = \"key\"\nrecognise = { prefix = \"mk-\" }\nenv = { MINE_KEY = \"\" }\n");
+    file(
+        "title = \"Mine\"\nlogin = \"ask me\"\n[[kinds]]\nname = \"key\"\ntitle = \"key\"\nrecognise = { prefix = \"mk-\" }\nenv = { MINE_KEY = \"\" }\n",
+    );
     let definition = Definition::find(&mine, dir.path()).unwrap().unwrap();
     assert!(definition.recognise(&Secret::from_text("mk-1")).is_some());
     file("title = \"Mine\"\nlogin = \"x\"\nkinds = []\nfoo = 1\n");
     assert!(Definition::find(&mine, dir.path()).unwrap_err().to_string().contains("mine.toml"));
-    file("title = \"Mine\"\nlogin = \"x\"\n[[kinds]]\nname = \"k\"\ntitle = \"k\"\nrecognise = { prefix = \"m\" }\n[[kinds.files]]\npath = \"../../etc/x\"\n");
+    file(
+        "title = \"Mine\"\nlogin = \"x\"\n[[kinds]]\nname = \"k\"\ntitle = \"k\"\nrecognise = { prefix = \"m\" }\n[[kinds.files]]\npath = \"../../etc/x\"\n",
+    );
     assert!(Definition::find(&mine, dir.path()).unwrap_err().to_string().contains("below the home"));
 }

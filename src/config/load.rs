@@ -141,7 +141,10 @@ impl Merged {
         }
         for rule in file.allow {
             if let Some(account) = rule.get_ref().bad_account() {
-                return Err(source.error(rule.span(), format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *")));
+                return Err(source.error(
+                    rule.span(),
+                    format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *"),
+                ));
             }
             config.allow.push(rule.into_inner());
         }
@@ -163,7 +166,8 @@ impl Merged {
         let span = table.span();
         let table = table.into_inner();
         if table.auth_env_var.is_some() && table.secret_name.is_none() {
-            return Err(source.error(span, "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
+            return Err(source
+                .error(span, "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
         }
         if let Some(secret) = &table.secret_name {
             self.named.push((secret.get_ref().clone(), index, secret.span()));
@@ -193,7 +197,9 @@ mod tests {
 
     #[test]
     fn errors_carry_file_line_and_column() {
-        assert!(parse("log_level = \"debug\"\n\nfoo = 1\n").unwrap_err().starts_with("k.toml:3:1: unknown field `foo`"));
+        assert!(
+            parse("log_level = \"debug\"\n\nfoo = 1\n").unwrap_err().starts_with("k.toml:3:1: unknown field `foo`")
+        );
         assert!(parse("on_missing = \"maybe\"").unwrap_err().starts_with("k.toml:1:14: "));
         let text = "[templates.t.agents.claude]\nsecret_name = \"anthropic\"\n";
         let error = parse(text).unwrap_err();
@@ -220,8 +226,12 @@ mod tests {
     #[test]
     fn later_files_win_and_rules_add_up() {
         let mut merged = Merged::default();
-        merged.add(Path::new("a"), "log_level = \"debug\"\n[[allow]]\nagents = [\"claude\"]\n[secrets]\nx = \"/a\"").unwrap();
-        merged.add(Path::new("b"), "log_level = \"error\"\n[[allow]]\nagents = [\"codex\"]\n[secrets]\nx = \"/b\"").unwrap();
+        merged
+            .add(Path::new("a"), "log_level = \"debug\"\n[[allow]]\nagents = [\"claude\"]\n[secrets]\nx = \"/a\"")
+            .unwrap();
+        merged
+            .add(Path::new("b"), "log_level = \"error\"\n[[allow]]\nagents = [\"codex\"]\n[secrets]\nx = \"/b\"")
+            .unwrap();
         let config = merged.finish().unwrap();
         assert_eq!(config.log_level, super::super::Level::Error);
         assert_eq!(config.allow.len(), 2);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::plan::{Plan, PlannedFile};
 use super::Error;
+use super::plan::{Plan, PlannedFile};
 use crate::ledger::{Ledger, Record, SandboxId};
 
 /// Does everything the plan says on the host's side: claims, files, mountpoints. The record is
@@ -55,7 +55,8 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
                     reason: format!(
                         "lies in a volume that another container ({}) has a credential in; a rename there would swap the file \
                          under both. Give each its own home directory",
-                        Record::read(&ledger.sandbox(&other)).map_or_else(|_| "unknown".to_owned(), |record| record.container)
+                        Record::read(&ledger.sandbox(&other))
+                            .map_or_else(|_| "unknown".to_owned(), |record| record.container)
                     ),
                     what: claim.what.clone(),
                 });

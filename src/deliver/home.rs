@@ -5,12 +5,12 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::mountpoint::{Kind, Mountpoint};
 use super::order::AgentOrder;
 use super::place::{Surroundings, Target};
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
-use super::Error;
 use crate::agent::{MovedBy, SettingsFile};
 use crate::json;
 use crate::oci::Spec;
@@ -32,7 +32,8 @@ pub(super) fn credentials(
         let path = location(around, spec, &file.path, file.moved_by.as_ref());
         let target = around.target(&path, Kind::File, &what)?;
         if target.holds_somebodys_file() {
-            let reason = "holds a login already, in a volume: whoever shares the volume could swap the file under us".to_owned();
+            let reason =
+                "holds a login already, in a volume: whoever shares the volume could swap the file under us".to_owned();
             return Err(Error::Unusable { path, reason, what });
         }
         let mode = if file.writable { 0o600 } else { 0o400 };

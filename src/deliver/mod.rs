@@ -45,7 +45,9 @@ pub enum Error {
         id: u32,
     },
     /// A home directory that no mount can be made below.
-    #[error("the home directory {0:?} of the container's user cannot be used: it must be an absolute path without control characters")]
+    #[error(
+        "the home directory {0:?} of the container's user cannot be used: it must be an absolute path without control characters"
+    )]
     BadHome(PathBuf),
     /// Two things want one variable.
     #[error("{one} and {two} both want the variable {name}; ask for one of them")]
@@ -101,7 +103,9 @@ pub enum Error {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull => "; the tmpfs is full: end containers, or make it larger",
-        std::io::ErrorKind::ReadOnlyFilesystem => "; a mountpoint that does not exist cannot be made there: add it to the image",
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; a mountpoint that does not exist cannot be made there: add it to the image"
+        }
         std::io::ErrorKind::PermissionDenied => "; the container's user may not write there",
         _ => "",
     }

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::place::Target;
 use super::tree::Base;
-use super::Error;
 use crate::sys::FsIdentity;
 
 /// What is mounted on it.
@@ -57,7 +57,7 @@ impl Mountpoint {
             Base::Tmpfs | Base::Kernel => return None,
         };
         let below = place.below.iter().map(|name| name.to_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
-        (place.existing < below.len()).then(|| Self {
+        (place.existing < below.len()).then_some(Self {
             base,
             below,
             existing: place.existing,
@@ -128,7 +128,11 @@ impl Mountpoint {
         for index in (self.existing..dirs.len()).rev() {
             let name: &OsStr = self.below[index].as_ref();
             let file = index + 1 == self.below.len() && self.kind == Kind::File;
-            let removed = if file { remove_empty_file(&dirs[index], name) } else { rustix::fs::unlinkat(&dirs[index], name, AtFlags::REMOVEDIR).map_err(Into::into) };
+            let removed = if file {
+                remove_empty_file(&dirs[index], name)
+            } else {
+                rustix::fs::unlinkat(&dirs[index], name, AtFlags::REMOVEDIR).map_err(Into::into)
+            };
             // A mountpoint that is gone does not keep its parents.
             if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
                 return;

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use super::tree::{Found, Tree};
 use super::Error;
+use super::tree::{Found, Tree};
 use crate::oci::{IdMap, Spec};
 use crate::site::{User, parse_passwd};
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 
+use super::Error;
 use super::mountpoint::Kind;
 use super::owner::Owner;
 use super::tree::{Base, Found, Place, Tree};
-use super::Error;
 use crate::ledger::Key;
 use crate::oci::{IdMap, NewMount, Spec};
 
@@ -48,7 +48,11 @@ impl<'a> Surroundings<'a> {
         if self.tree.mountpoints().any(|mount| mount == place.path) {
             return Err(Error::Taken { path: place.path, what: what.to_owned() });
         }
-        let unusable = |reason: &str| Error::Unusable { path: place.path.clone(), reason: reason.to_owned(), what: what.to_owned() };
+        let unusable = |reason: &str| Error::Unusable {
+            path: place.path.clone(),
+            reason: reason.to_owned(),
+            what: what.to_owned(),
+        };
         match (place.found, kind) {
             (Found::Directory, Kind::File) => return Err(unusable("is a directory")),
             (Found::File | Found::Other, Kind::Directory) => return Err(unusable("is no directory")),
@@ -83,8 +87,11 @@ impl Target {
                 destination: text(up),
                 source: "tmpfs".to_owned(),
                 kind: "tmpfs",
-                options: ["nosuid", "nodev", "mode=0700"].map(str::to_owned).into_iter()
-                    .chain([format!("uid={}", owner.uid), format!("gid={}", owner.gid)]).collect(),
+                options: ["nosuid", "nodev", "mode=0700"]
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([format!("uid={}", owner.uid), format!("gid={}", owner.gid)])
+                    .collect(),
             });
         }
         let access = if writable { "rw" } else { "ro" };

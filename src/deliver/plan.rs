@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::home;
 use super::mountpoint::Mountpoint;
 use super::order::{AgentOrder, Order};
@@ -9,7 +10,6 @@ use super::owner::Owner;
 use super::place::Surroundings;
 use super::secrets::{self, SecretFile};
 use super::tree::Tree;
-use super::Error;
 use crate::config::OnShadow;
 use crate::ledger::{AgentRecord, Key, SecretRecord, Status};
 use crate::oci::{Change, EnvVar, Spec};
@@ -102,7 +102,11 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         }
     }
     for secret in &order.secrets {
-        files.push(SecretFile { name: &secret.name, content: secret.content.as_ref(), what: format!("secret {}", secret.name) });
+        files.push(SecretFile {
+            name: &secret.name,
+            content: secret.content.as_ref(),
+            what: format!("secret {}", secret.name),
+        });
     }
     secrets::plan(&mut plan, &around, &files)?;
     let mut holders: Vec<(&str, String)> = Vec::new();
@@ -114,12 +118,16 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         paths.extend(agent.secret_file.iter().map(|(name, _)| format!("{}/{name}", secrets::DIRECTORY)));
         plan.agents.push(record(agent, env, paths));
     }
-    plan.secrets = order.secrets.iter().map(|secret| SecretRecord {
-        name: secret.name.clone(),
-        status: status(secret.content.is_some()),
-        fingerprint: secret.fingerprint.clone(),
-        file: format!("{}/{}", secrets::DIRECTORY, secret.name),
-    }).collect();
+    plan.secrets = order
+        .secrets
+        .iter()
+        .map(|secret| SecretRecord {
+            name: secret.name.clone(),
+            status: status(secret.content.is_some()),
+            fingerprint: secret.fingerprint.clone(),
+            file: format!("{}/{}", secrets::DIRECTORY, secret.name),
+        })
+        .collect();
     Ok(plan)
 }
 
@@ -134,11 +142,18 @@ fn variables<'a>(
     for var in &agent.rendering.env {
         let name = var.name.as_str();
         if let Some((_, other)) = holders.iter().find(|(held, _)| *held == name) {
-            return Err(Error::TwoForVariable { name: name.to_owned(), one: other.clone(), two: agent.agent.to_string() });
+            return Err(Error::TwoForVariable {
+                name: name.to_owned(),
+                one: other.clone(),
+                two: agent.agent.to_string(),
+            });
         }
         holders.push((name, agent.agent.to_string()));
         if spec.process.variable(name).is_some() {
-            plan.warnings.push(format!("{name} is set by the container itself and was left as it is; {} uses that", agent.agent));
+            plan.warnings.push(format!(
+                "{name} is set by the container itself and was left as it is; {} uses that",
+                agent.agent
+            ));
             continue;
         }
         added.push(name.to_owned());
@@ -150,11 +165,15 @@ fn variables<'a>(
 /// Looks for variables of the container that beat the credential or send it away.
 fn shadows(plan: &mut Plan, spec: &Spec<'_>, agent: &AgentOrder, on_shadow: OnShadow) -> Result<(), Error> {
     let set = |name: &&String| spec.process.variable(name).is_some_and(|value| !value.is_empty());
-    let shadowing = agent.rendering.shadow_env.iter().filter(set).map(|name| {
-        format!("{name} is set by the container; {} uses it instead of what was delivered", agent.agent)
-    });
+    let shadowing =
+        agent.rendering.shadow_env.iter().filter(set).map(|name| {
+            format!("{name} is set by the container; {} uses it instead of what was delivered", agent.agent)
+        });
     let redirecting = agent.rendering.redirect_env.iter().filter(set).map(|name| {
-        format!("{name} is set by the container; {} sends its requests, with the credential, where it says", agent.agent)
+        format!(
+            "{name} is set by the container; {} sends its requests, with the credential, where it says",
+            agent.agent
+        )
     });
     for message in shadowing.chain(redirecting) {
         if on_shadow == OnShadow::Fail {

@@ -35,7 +35,12 @@ pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, files: &[SecretFi
     plan.directories.push(dir.clone());
     for file in files {
         if let Some(content) = file.content {
-            plan.files.push(PlannedFile { path: dir.join(file.name.as_str()), content: content.clone(), mode: 0o400, owner });
+            plan.files.push(PlannedFile {
+                path: dir.join(file.name.as_str()),
+                content: content.clone(),
+                mode: 0o400,
+                owner,
+            });
         }
     }
     let place = around.tree.walk(Path::new(DIRECTORY))?;

@@ -196,20 +196,20 @@ impl Tree {
                 Some(dir) if here.found == Found::Directory => look(dir, &name).map_err(io)?,
                 _ => (None, Found::Missing),
             };
-            if let (Some(link), Found::Other) = (&handle, found) {
-                if let Some(goal) = link_target(link).map_err(io)? {
-                    links += 1;
-                    if links > MOST_LINKS {
-                        return Err(Error::Loop(path.to_owned()));
-                    }
-                    if goal.as_bytes().first() == Some(&b'/') {
-                        steps.truncate(1);
-                    }
-                    for name in names(&goal).into_iter().rev() {
-                        todo.push_front(name);
-                    }
-                    continue;
+            if let (Some(link), Found::Other) = (&handle, found)
+                && let Some(goal) = link_target(link).map_err(io)?
+            {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Error::Loop(path.to_owned()));
                 }
+                if goal.as_bytes().first() == Some(&b'/') {
+                    steps.truncate(1);
+                }
+                for name in names(&goal).into_iter().rev() {
+                    todo.push_front(name);
+                }
+                continue;
             }
             let (base, base_depth) = (here.base.clone(), here.base_depth);
             steps.push(Step { name, base, base_depth, handle: handle.map(Rc::new), found });
@@ -220,7 +220,13 @@ impl Tree {
     fn root_step(&self) -> Step {
         let handle = Some(Rc::clone(&self.root));
         match self.mounts.iter().rev().find(|mount| mount.path == Path::new("/")) {
-            Some(mount) => Step { name: OsString::new(), base: mount.base.clone(), base_depth: 0, handle: mount.handle.clone(), found: mount.found },
+            Some(mount) => Step {
+                name: OsString::new(),
+                base: mount.base.clone(),
+                base_depth: 0,
+                handle: mount.handle.clone(),
+                found: mount.found,
+            },
             None => Step { name: OsString::new(), base: Base::Rootfs, base_depth: 0, handle, found: Found::Directory },
         }
     }

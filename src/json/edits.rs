@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-
 #[derive(Debug)]
 struct Edit {
     place: Range<usize>,

@@ -56,7 +56,12 @@ fn make(state: &Path, path: &Path) {
     let new = state.join(format!(".fingerprint.{}", std::process::id()));
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state).is_ok()
         && rustix::rand::getrandom(key.as_mut_slice(), rustix::rand::GetRandomFlags::empty()).is_ok()
-        && File::options().write(true).create_new(true).mode(0o600).open(&new).is_ok_and(|mut file| file.write_all(key.as_slice()).is_ok());
+        && File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)
+            .is_ok_and(|mut file| file.write_all(key.as_slice()).is_ok());
     if made {
         let _ = fs::hard_link(&new, path);
     }

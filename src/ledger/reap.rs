@@ -55,9 +55,9 @@ fn reap(ledger: &Ledger, sandbox: &Path) {
     if Instant::now().0 - about.mtime() < YOUNG {
         return;
     }
-    if let Ok(record) = Record::read(sandbox) {
-        if quick(&record) == Liveness::Dead {
-            clean_up(ledger, &record);
-        }
+    if let Ok(record) = Record::read(sandbox)
+        && quick(&record) == Liveness::Dead
+    {
+        clean_up(ledger, &record);
     }
 }

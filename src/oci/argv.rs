@@ -24,11 +24,46 @@ pub enum Command {
 /// Options of the runtimes that take their value from the next argument: global ones, and those
 /// of `create`, `run`, `restore`, `exec` and `delete` (runc 1.1, crun 1.8 to 1.21, youki 0.5, runsc).
 const WITH_VALUE: &[&str] = &[
-    "root", "log", "log-format", "log-level", "criu", "rootless", "cgroup-manager", "platform", "network", "debug-log",
-    "bundle", "b", "config", "f", "console-socket", "pid-file", "preserve-fds", "process", "p", "cwd", "env", "e",
-    "user", "u", "additional-gids", "g", "process-label", "apparmor", "cap", "c", "cgroup", "image-path",
-    "work-path", "parent-path", "manage-cgroups-mode", "empty-ns", "lsm-profile", "lsm-mount-context",
-    "status-fd", "page-server",
+    "root",
+    "log",
+    "log-format",
+    "log-level",
+    "criu",
+    "rootless",
+    "cgroup-manager",
+    "platform",
+    "network",
+    "debug-log",
+    "bundle",
+    "b",
+    "config",
+    "f",
+    "console-socket",
+    "pid-file",
+    "preserve-fds",
+    "process",
+    "p",
+    "cwd",
+    "env",
+    "e",
+    "user",
+    "u",
+    "additional-gids",
+    "g",
+    "process-label",
+    "apparmor",
+    "cap",
+    "c",
+    "cgroup",
+    "image-path",
+    "work-path",
+    "parent-path",
+    "manage-cgroups-mode",
+    "empty-ns",
+    "lsm-profile",
+    "lsm-mount-context",
+    "status-fd",
+    "page-server",
 ];
 
 /// Where a value stands on the command line.
@@ -55,8 +90,13 @@ impl<'a> Call<'a> {
     /// Reads `argv`, program name first.
     #[must_use]
     pub fn parse(argv: &[&'a CStr]) -> Self {
-        let mut call =
-            Self { argv: argv.to_vec(), command: Command::Other, verb: None, options: Vec::new(), positional: Vec::new() };
+        let mut call = Self {
+            argv: argv.to_vec(),
+            command: Command::Other,
+            verb: None,
+            options: Vec::new(),
+            positional: Vec::new(),
+        };
         let mut index = 1;
         while let Some(arg) = argv.get(index).map(|arg| arg.to_bytes()) {
             if arg == b"--" && call.verb.is_some() {
@@ -181,13 +221,17 @@ impl<'a> Call<'a> {
     /// The options between the verb and the container, by name, with their values.
     pub fn verb_options(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a OsStr>)> {
         let verb = self.verb.unwrap_or(0);
-        self.options.iter().filter(move |(name, found)| {
-            found.map_or_else(|| self.index_of(name) > verb, |found| found.index > verb)
-        }).map(|(name, found)| {
-            (*name, found.and_then(|found| {
-                self.argv.get(found.index).map(|arg| OsStr::from_bytes(&arg.to_bytes()[found.offset..]))
-            }))
-        })
+        self.options
+            .iter()
+            .filter(move |(name, found)| found.map_or_else(|| self.index_of(name) > verb, |found| found.index > verb))
+            .map(|(name, found)| {
+                (
+                    *name,
+                    found.and_then(|found| {
+                        self.argv.get(found.index).map(|arg| OsStr::from_bytes(&arg.to_bytes()[found.offset..]))
+                    }),
+                )
+            })
     }
 
     /// Where the argument stands that `name` is a part of.

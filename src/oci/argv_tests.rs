@@ -19,8 +19,10 @@ fn every_spelling_of_the_bundle_is_read_and_replaced() {
         ("runc create -b=/b k1", "runc create -b=/new k1"),
         ("runc create -bundle /b k1", "runc create -bundle /new k1"),
         ("crun create -b/b k1", "crun create -b/new k1"),
-        ("crun --root=/r --systemd-cgroup create --pid-file p --bundle /b --no-pivot k1",
-         "crun --root=/r --systemd-cgroup create --pid-file p --bundle /new --no-pivot k1"),
+        (
+            "crun --root=/r --systemd-cgroup create --pid-file p --bundle /b --no-pivot k1",
+            "crun --root=/r --systemd-cgroup create --pid-file p --bundle /new --no-pivot k1",
+        ),
     ] {
         with_call(line, |call| {
             assert_eq!(call.command, Command::Create, "{line}");
@@ -89,8 +91,15 @@ fn an_exec_by_options_becomes_an_exec_by_file() {
 
 #[test]
 fn what_is_not_ours_is_left_unread() {
-    for line in ["runc --version", "runc features", "runc", "crun checkpoint --help", "runc update --resources - k1",
-                 "runc kill --all k1 9", "runc delete"] {
+    for line in [
+        "runc --version",
+        "runc features",
+        "runc",
+        "crun checkpoint --help",
+        "runc update --resources - k1",
+        "runc kill --all k1 9",
+        "runc delete",
+    ] {
         with_call(line, |call| {
             assert!(call.container().is_none() || call.command != Command::Create, "{line}");
             assert_eq!(call.argv().len(), line.split(' ').count());

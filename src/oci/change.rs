@@ -81,10 +81,10 @@ impl Change {
         }
         self.edit_mounts(&mut edits, spec, bundle);
         self.edit_annotations(&mut edits, spec);
-        if let (Some(bundle), Some(raw)) = (bundle, spec.raw.root_path) {
-            if let Some(absolute) = absolute(bundle, spec.root.as_deref()) {
-                edits.replace(place(spec.text, raw.get()), quote(&absolute));
-            }
+        if let (Some(bundle), Some(raw)) = (bundle, spec.raw.root_path)
+            && let Some(absolute) = absolute(bundle, spec.root.as_deref())
+        {
+            edits.replace(place(spec.text, raw.get()), quote(&absolute));
         }
         edits
     }
@@ -168,18 +168,16 @@ pub fn process_with_env(process: &Process<'_>, env: &[EnvVar]) -> Zeroizing<Vec<
     edits.apply(process.text)
 }
 
-/// The text of a process like `process` that runs `args`, for an `exec` without a process file.
+/// The text of a process with members, written `outer.inner`, set to JSON values.
 ///
 /// # Errors
 /// When `process` is no object.
-pub fn process_without_file(
-    process: &Process<'_>,
-    changes: &[(&str, String)],
-) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+pub fn process_with(process: &Process<'_>, changes: &[(&str, String)]) -> serde_json::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(process.text.as_bytes().to_vec());
-    for (key, value) in changes {
+    for (member, value) in changes {
         let now = std::str::from_utf8(&text).expect("JSON text stays UTF-8");
-        if let Some(changed) = json::set(now, &[key], value, true)? {
+        let path: Vec<&str> = member.split('.').collect();
+        if let Some(changed) = json::set(now, &path, value, true)? {
             text = changed;
         }
     }
@@ -217,7 +215,9 @@ fn append(
         return;
     }
     let close = if open == '[' { ']' } else { '}' };
-    let mut joined = Zeroizing::new(Vec::with_capacity(items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>() + key.len() + 8));
+    let mut joined = Zeroizing::new(Vec::with_capacity(
+        items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>() + key.len() + 8,
+    ));
     let list = |out: &mut Vec<u8>| {
         for (index, item) in items.iter().enumerate() {
             if index > 0 {

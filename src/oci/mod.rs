@@ -10,7 +10,7 @@ mod change;
 mod spec;
 
 pub use argv::{Call, Command};
-pub use change::{Annotation, Change, EnvVar, NewMount, process_with_env, process_without_file};
+pub use change::{Annotation, Change, EnvVar, NewMount, process_with, process_with_env};
 pub use spec::{IdMap, Mount, Process, Spec};
 
 /// The text every request form contains. A `config.json` without it asks for nothing and is not

@@ -189,9 +189,8 @@ impl<'a> Spec<'a> {
             })
             .collect::<serde_json::Result<_>>()?;
         let root_path = top.root.and_then(|root| root.path);
-        let (uids, gids, label) = top.linux.map_or((None, None, None), |linux| {
-            (linux.uid_mappings, linux.gid_mappings, linux.mount_label)
-        });
+        let (uids, gids, label) =
+            top.linux.map_or((None, None, None), |linux| (linux.uid_mappings, linux.gid_mappings, linux.mount_label));
         Ok(Self {
             text,
             annotations,

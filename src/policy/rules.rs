@@ -37,10 +37,14 @@ pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, rules: &[Allow], site:
     let matching: Vec<&Allow> = rules.iter().filter(|rule| selects(rule, caller, wanted.form)).collect();
     for agent in wanted.agents {
         let by_rule = matching.iter().any(|rule| allows_agent(rule, agent));
-        if !by_rule && !(by_default && agent.account.is_default()) {
-            return Err(denied(caller, site, agent.to_string(), format!(
-                "agents = [\"{}\"], accounts = [\"{}\"]", agent.agent, agent.account
-            )));
+        let default = by_default && agent.account.is_default();
+        if !by_rule && !default {
+            return Err(denied(
+                caller,
+                site,
+                agent.to_string(),
+                format!("agents = [\"{}\"], accounts = [\"{}\"]", agent.agent, agent.account),
+            ));
         }
     }
     for secret in wanted.secrets {
@@ -63,7 +67,8 @@ fn allows_agent(rule: &Allow, agent: &AgentRef) -> bool {
 /// Whether the rule speaks of this container.
 fn selects(rule: &Allow, caller: &Caller, form: Form) -> bool {
     fits(rule.engine.as_ref(), &caller.engine)
-        && (rule.namespace.is_none() || caller.namespace.as_deref().is_some_and(|namespace| fits(rule.namespace.as_ref(), namespace)))
+        && (rule.namespace.is_none()
+            || caller.namespace.as_deref().is_some_and(|namespace| fits(rule.namespace.as_ref(), namespace)))
         && fits(rule.name.as_ref(), caller.name())
         && rule.uid.as_ref().is_none_or(|uids| caller.uid.is_some_and(|uid| uids.as_slice().contains(&uid)))
         && rule.form.as_ref().is_none_or(|forms| forms.as_slice().contains(&form))
@@ -82,7 +87,8 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 fn denied(caller: &Caller, site: &Site, what: String, grants: String) -> Denied {
-    let place = caller.namespace.as_deref().map(|namespace| format!(", namespace = \"{namespace}\"")).unwrap_or_default();
+    let place =
+        caller.namespace.as_deref().map(|namespace| format!(", namespace = \"{namespace}\"")).unwrap_or_default();
     Denied {
         who: match &caller.namespace {
             Some(namespace) => format!("container {} of namespace {namespace} ({})", caller.name(), caller.engine),

@@ -28,12 +28,14 @@ pub(super) fn read(spec: &Spec<'_>) -> Result<Request, Error> {
         match name {
             "agents" => {
                 for item in items(value) {
-                    request.add_agent(item.parse().map_err(|source| Error::Name { place: key.to_string(), source })?)?;
+                    request
+                        .add_agent(item.parse().map_err(|source| Error::Name { place: key.to_string(), source })?)?;
                 }
             }
             "secrets" => {
                 for item in items(value) {
-                    request.add_secret(item.parse().map_err(|source| Error::Name { place: key.to_string(), source })?)?;
+                    request
+                        .add_secret(item.parse().map_err(|source| Error::Name { place: key.to_string(), source })?)?;
                 }
             }
             "template" => {

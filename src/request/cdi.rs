@@ -9,7 +9,10 @@ use crate::names::{Account, AgentRef};
 /// # Errors
 /// When it names something impossible.
 pub fn device(name: &str) -> Result<AgentRef, Error> {
-    let named = |source| Error::Name { place: format!("device keyslip.dev/agent={}", name.chars().take(64).collect::<String>()), source };
+    let named = |source| Error::Name {
+        place: format!("device keyslip.dev/agent={}", name.chars().take(64).collect::<String>()),
+        source,
+    };
     let (agent, account) = match name.split_once('.') {
         Some((agent, account)) => (agent, account.parse().map_err(named)?),
         None => (name, Account::default()),

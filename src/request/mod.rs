@@ -78,9 +78,11 @@ impl Request {
     /// Adds an agent once.
     fn add_agent(&mut self, agent: AgentRef) -> Result<(), Error> {
         match self.agents.iter().find(|other| other.agent == agent.agent) {
-            Some(other) if other.account != agent.account => {
-                Err(Error::TwoAccounts { agent: agent.agent.to_string(), one: other.account.to_string(), two: agent.account.to_string() })
-            }
+            Some(other) if other.account != agent.account => Err(Error::TwoAccounts {
+                agent: agent.agent.to_string(),
+                one: other.account.to_string(),
+                two: agent.account.to_string(),
+            }),
             Some(_) => Ok(()),
             None if self.agents.len() == MOST => Err(Error::TooMany),
             None => {

@@ -24,7 +24,10 @@ pub(super) fn read(spec: &Spec<'_>, directory: &Path) -> Result<(Request, Vec<us
     let mut positions = Vec::new();
     for (index, mount) in spec.mounts.iter().enumerate().filter(|(_, mount)| mount.is_bind()) {
         let Some(name) = mount.source.as_deref().and_then(|source| requested(source, directory)) else { continue };
-        let named = |source| Error::Name { place: format!("request mount {:.80}", mount.source.as_deref().unwrap_or("")), source };
+        let named = |source| Error::Name {
+            place: format!("request mount {:.80}", mount.source.as_deref().unwrap_or("")),
+            source,
+        };
         match name.strip_prefix("secret.") {
             Some(secret) => request.add_secret(secret.parse().map_err(named)?)?,
             None => request.add_agent(name.parse().map_err(named)?)?,

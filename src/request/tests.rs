@@ -69,8 +69,14 @@ fn ten_thousand_agents_are_too_many() {
 
 #[test]
 fn only_the_text_of_a_mount_counts() {
-    for source in ["/run/keyslip/request/", "/run/keyslip/request/a/b", "/run/keyslip/requests/claude", "/tmp/request/claude",
-                   "/run/../run/keyslip/request/claude", "run/keyslip/request/claude"] {
+    for source in [
+        "/run/keyslip/request/",
+        "/run/keyslip/request/a/b",
+        "/run/keyslip/requests/claude",
+        "/tmp/request/claude",
+        "/run/../run/keyslip/request/claude",
+        "run/keyslip/request/claude",
+    ] {
         let mounts = format!(r#"[{{"destination":"/r","type":"bind","source":"{source}"}}]"#);
         assert!(read_text(&spec_with("{}", &mounts)).unwrap().by_mount.is_empty(), "{source}");
     }

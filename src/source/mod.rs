@@ -165,5 +165,9 @@ pub fn store_of(config: &Config, site: &Site) -> Result<Store, Error> {
 }
 
 fn on_account(agent: &AgentRef, login: &str) -> String {
-    if agent.account.is_default() || login.is_empty() { String::new() } else { format!(" (with --account {})", agent.account) }
+    if agent.account.is_default() || login.is_empty() {
+        String::new()
+    } else {
+        format!(" (with --account {})", agent.account)
+    }
 }

@@ -22,7 +22,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Secret>, String> {
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {error}; make it readable for the user that starts containers")),
+        Err(error) => {
+            return Err(format!("cannot be read: {error}; make it readable for the user that starts containers"));
+        }
     };
     let about = file.metadata().map_err(|error| format!("cannot be read: {error}"))?;
     if !about.is_file() {

@@ -102,7 +102,8 @@ impl Store {
     /// The file of a login.
     #[must_use]
     pub fn path(&self, agent: &AgentName, account: &Account) -> PathBuf {
-        let name = if account.is_default() { format!("{agent}-oauth.json") } else { format!("{agent}-oauth@{account}.json") };
+        let name =
+            if account.is_default() { format!("{agent}-oauth.json") } else { format!("{agent}-oauth@{account}.json") };
         self.dir.join(name)
     }
 
@@ -184,7 +185,8 @@ impl Store {
             if check(&self.dir, uid, OFlags::DIRECTORY)?.is_none() {
                 return Ok(Vec::new());
             }
-            let entries = fs::read_dir(&self.dir).map_err(|source| StoreError::Io { path: self.dir.clone(), source })?;
+            let entries =
+                fs::read_dir(&self.dir).map_err(|source| StoreError::Io { path: self.dir.clone(), source })?;
             let mut found: Vec<AgentRef> =
                 entries.flatten().filter_map(|entry| login_of(entry.file_name().to_str()?)).collect();
             found.sort();
@@ -208,7 +210,8 @@ impl Store {
         builder.recursive(true).mode(0o700).create(&self.dir).map_err(failed)?;
         check(&self.dir, uid, OFlags::DIRECTORY)?;
         let nofollow = OFlags::NOFOLLOW.bits() as i32;
-        let lock = File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(&path);
+        let lock =
+            File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(&path);
         let lock = lock.map_err(failed)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
         Ok(lock)

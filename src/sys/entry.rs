@@ -47,7 +47,10 @@ macro_rules! entry {
     ($run:path) => {
         /// The process starts here, without the set-up of the Rust runtime.
         #[unsafe(no_mangle)]
-        pub extern "C" fn main(
+        ///
+        /// # Safety
+        /// Called by the C runtime alone, with the arguments of the process.
+        pub unsafe extern "C" fn main(
             argc: ::std::ffi::c_int,
             argv: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {

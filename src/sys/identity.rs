@@ -56,9 +56,8 @@ pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T>
     let raw: Vec<libc::gid_t> = groups.iter().map(|group| group.as_raw()).collect();
     // SAFETY: the saved ids of this process are 0, so it may return to them; `raw` is a valid
     // array of its length.
-    let back = unsafe {
-        libc::seteuid(0) == 0 && libc::setegid(0) == 0 && libc::setgroups(raw.len(), raw.as_ptr()) == 0
-    };
+    let back =
+        unsafe { libc::seteuid(0) == 0 && libc::setegid(0) == 0 && libc::setgroups(raw.len(), raw.as_ptr()) == 0 };
     if !back {
         std::process::abort();
     }

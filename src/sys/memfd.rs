@@ -28,10 +28,7 @@ pub fn memory_file(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
         }
     }
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
-    rustix::fs::fcntl_add_seals(
-        &file,
-        SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK,
-    )?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
     above(&file)
 }
 

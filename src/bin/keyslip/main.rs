@@ -1,1 +1,66 @@
-fn main(){}
+//! The command line: log in, look, plan.
+
+#![forbid(unsafe_code)]
+
+mod auth;
+mod install;
+mod list;
+mod output;
+mod plan;
+mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use keyslip::site::Site;
+
+/// Puts an AI coding agent's credential into its sandbox. Log in once on the host; every container
+/// that asks, under any engine, starts authenticated.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage; `plan` also 3 denied, 4 credential missing."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Store, show and remove logins.
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Show what a bundle would get, without doing anything and without showing a value.
+    Plan(plan::Args),
+    /// List the containers that hold credentials.
+    List(output::Format),
+    /// Show where you stand: logins, containers, warnings, what to do next.
+    Status(output::Format),
+    /// Prepare this host.
+    #[command(subcommand)]
+    Install(install::Install),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("keyslip: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
+    match command {
+        Command::Auth(command) => auth::run(&command, &site),
+        Command::Plan(args) => plan::run(&args, &site),
+        Command::List(format) => list::run(format, &site),
+        Command::Status(format) => status::run(format, &site),
+        Command::Install(command) => install::run(&command, &site),
+    }
+}

@@ -1,0 +1,62 @@
+# Keyslip's chores. `make` alone says what there is.
+
+SHELL      := /bin/bash
+PREFIX     ?= /usr
+DESTDIR    ?=
+LIBEXECDIR ?= $(PREFIX)/libexec/keyslip
+HOST       := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+# The static programs: no dynamic loader, no relocation at start, so they begin in microseconds.
+STATIC     := -C target-feature=+crt-static -C relocation-model=static
+BIN        := build/bin
+PROGRAMS   := keyslip keyslip-runtime
+
+.PHONY: help setup build demo test lint bench install uninstall clean
+
+help:
+	@echo 'make setup      install what this machine lacks (Debian packages, cargo-nextest)'
+	@echo 'make build      build the programs into build/bin'
+	@echo 'make demo       build, and show the main job on crun, runc and podman'
+	@echo 'make test       everything, real engines included'
+	@echo 'make lint       rustfmt, clippy, cargo-deny where it is installed'
+	@echo 'make bench      instruction counts of the static programs'
+	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
+
+setup:
+	@tests/lab/setup
+
+build:
+	cargo build --quiet --release --locked --bin keyslip
+	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime
+	@mkdir -p $(BIN)
+	@install -m 755 target/release/keyslip target/$(HOST)/release/keyslip-runtime $(BIN)/
+
+demo: setup build
+	@examples/demo/demo
+
+test: setup build
+	cargo nextest run --locked --no-fail-fast
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo 'cargo-deny is not installed: skipped'; fi
+
+bench: setup build
+	@benches/instructions
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BIN)/keyslip-runtime $(DESTDIR)$(LIBEXECDIR)/
+	install -m 644 config/systemd/run-keyslip.mount $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
+	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines
+
+# What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay.
+uninstall:
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/run-keyslip.mount
+	if cmp -s config/keyslip.toml $(DESTDIR)/etc/keyslip/keyslip.toml; then rm $(DESTDIR)/etc/keyslip/keyslip.toml; fi
+	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/keyslip 2>/dev/null || true
+
+clean:
+	rm -rf build target

@@ -1,0 +1,213 @@
+//! `create`, `run` and `restore`: the stages, then the real runtime with the changed specification.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use keyslip::journal::Journal;
+use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record};
+use keyslip::oci::{self, Call, Command, Spec};
+use keyslip::pipeline::{self, Input, Prepared};
+use keyslip::site::Site;
+use keyslip::{config, deliver, sys};
+
+use crate::{Shim, report};
+
+pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
+    let bundle = std::path::absolute(shim.call.bundle())?;
+    let path = shim.call.config().map_or_else(|| bundle.join("config.json"), Path::to_owned);
+    // What cannot be read asks for nothing; the runtime says what is wrong with it.
+    let Some(text) = oci::read(&path).ok().filter(|text| oci::mentions_us(text)) else { return shim.pass() };
+    sys::secure_stdio();
+    let spec = Spec::parse(&text, &path)?;
+    let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
+    let config = config::load(&site.config)?;
+    let container = shim.call.container().ok_or(oci::Error::Call("a container id"))?;
+    let input = Input {
+        site: &site,
+        config: &config,
+        engine: &shim.installed.engine,
+        runtime: &shim.installed.real,
+        root: shim.call.root(),
+        container,
+        bundle: &bundle,
+        spec: &spec,
+        dry_run: false,
+    };
+    let mut journal = Journal::default();
+    let prepared = pipeline::prepare(&input, &mut journal);
+    report::journal(&journal, config.log_level);
+    match prepared {
+        Ok(Some(prepared)) => deliver_and_create(shim, &site, &bundle, &spec, prepared),
+        Ok(None) => {
+            if journal.ignored {
+                let reason = journal.warnings.first().map(String::as_str);
+                ledger::audit(
+                    &site.state,
+                    Event::Ignored,
+                    &shim.installed.engine,
+                    &container.to_string_lossy(),
+                    None,
+                    reason,
+                );
+            }
+            shim.pass()
+        }
+        Err(error) => {
+            let event = if matches!(error, pipeline::Error::Policy(_)) { Event::Denied } else { Event::Failed };
+            let reason = error.to_string();
+            ledger::audit(
+                &site.state,
+                event,
+                &shim.installed.engine,
+                &container.to_string_lossy(),
+                None,
+                Some(&reason),
+            );
+            Err(error.into())
+        }
+    }
+}
+
+/// Carries the plan out, runs the runtime and keeps the books.
+fn deliver_and_create(
+    shim: &Shim<'_>,
+    site: &Site,
+    bundle: &Path,
+    spec: &Spec<'_>,
+    prepared: Prepared,
+) -> anyhow::Result<i32> {
+    let Prepared { mut plan, mut record } = prepared;
+    let ledger = Ledger::at(&site.runtime);
+    ledger.make()?;
+    deliver::carry_out(&mut plan, &ledger, &mut record)?;
+    // From here on whatever fails is undone in one place.
+    let outcome = hand_over(shim, &ledger, bundle, spec, plan, &mut record);
+    let keeps = matches!(outcome, Ok(sys::Ended::Exited(0))) && !ends_with_the_call(&shim.call);
+    if !keeps {
+        ledger::clean_up(&ledger, &record);
+    }
+    let event = match (&outcome, keeps) {
+        (_, true) => Event::Delivered,
+        (Ok(_), false) if ends_with_the_call(&shim.call) => Event::Cleaned,
+        _ => Event::Failed,
+    };
+    ledger::audit(&site.state, event, &record.engine, &record.container, Some(&record), None);
+    ledger::reap_some(&ledger, &record.id);
+    outcome.map(sys::Ended::code)
+}
+
+/// Whether the container is gone when the runtime returns: `run` in the foreground.
+fn ends_with_the_call(call: &Call<'_>) -> bool {
+    call.command != Command::Create && !call.verb_options().any(|(name, _)| name == b"detach" || name == b"d")
+}
+
+/// Gives the runtime its specification, and takes the values away again once it has read them.
+fn hand_over(
+    shim: &Shim<'_>,
+    ledger: &Ledger,
+    bundle: &Path,
+    spec: &Spec<'_>,
+    plan: deliver::Plan,
+    record: &mut Record,
+) -> anyhow::Result<sys::Ended> {
+    let key = Key::new(&shim.installed.real, shim.call.root(), shim.call.container().unwrap_or_default());
+    let entered = ledger.enter(&key, &record.id, false)?;
+    if ends_with_the_call(&shim.call) {
+        record.phase = Phase::Live;
+        record.write(&plan.dir)?;
+    }
+    let dir = plan.dir.clone();
+    let handed = if shim.installed.is_crun() && shim.call.command != Command::Restore {
+        Handed::config(&shim.call, &plan.change.apply(spec, None))?
+    } else {
+        Handed::bundle(&shim.call, &dir.join("bundle"), &plan.change, spec, bundle)?
+    };
+    drop(plan);
+    let argv: Vec<&CStr> = handed.argv.iter().map(CString::as_c_str).collect();
+    let ended = shim.supervise(&argv)?;
+    if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {
+        return Ok(ended);
+    }
+    handed.take_values_away(&dir.join("bundle"))?;
+    if !entered {
+        replace_entry(ledger, &key, record)?;
+    }
+    record.phase = Phase::Live;
+    record.process = shim.call.pid_file().and_then(first_process);
+    record.write(&dir)?;
+    Ok(ended)
+}
+
+/// An entry was left by an earlier container of that name: the runtime has just said that it is
+/// gone, or it would have refused.
+fn replace_entry(ledger: &Ledger, key: &Key, record: &Record) -> anyhow::Result<()> {
+    let old = ledger.find(key).and_then(|id| Record::read(&ledger.sandbox(&id)).ok());
+    ledger.enter(key, &record.id, true)?;
+    if let Some(old) = old.filter(|old| old.id != record.id) {
+        ledger::clean_up(ledger, &old);
+    }
+    Ok(())
+}
+
+fn first_process(pid_file: &Path) -> Option<Process> {
+    Process::find(fs::read_to_string(pid_file).ok()?.trim().parse().ok()?)
+}
+
+/// The runtime's arguments and what they refer to.
+struct Handed {
+    argv: Vec<CString>,
+    /// crun's configuration, in memory.
+    _config: Option<OwnedFd>,
+    /// What the private bundle holds once the values are gone.
+    without_values: Option<Vec<u8>>,
+}
+
+impl Handed {
+    /// crun reads its configuration from any file and keeps the engine's bundle.
+    fn config(call: &Call<'_>, text: &[u8]) -> anyhow::Result<Self> {
+        let file =
+            sys::memory_file("config.json", text).context("cannot make a file in memory for the configuration")?;
+        let argv = call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+        Ok(Self { argv, _config: Some(file), without_values: None })
+    }
+
+    /// Other runtimes read `config.json` in the bundle: they get one of their own on the tmpfs.
+    fn bundle(
+        call: &Call<'_>,
+        dir: &Path,
+        change: &oci::Change,
+        spec: &Spec<'_>,
+        bundle: &Path,
+    ) -> anyhow::Result<Self> {
+        let failed = || format!("cannot make the private bundle {}", dir.display());
+        fs::DirBuilder::new().mode(0o700).create(dir).with_context(failed)?;
+        write(&dir.join("config.json"), &change.apply(spec, Some(bundle))).with_context(failed)?;
+        let without_values = Some(change.apply_without_values(spec, Some(bundle)));
+        Ok(Self { argv: call.with_bundle(dir), _config: None, without_values })
+    }
+
+    /// The bundle is read again while the container lives, by a bare `exec` and by other people's
+    /// hooks: they find everything but the values.
+    fn take_values_away(&self, dir: &Path) -> anyhow::Result<()> {
+        if let Some(text) = &self.without_values {
+            let new = dir.join(".config.new");
+            write(&new, text)?;
+            fs::rename(new, dir.join("config.json"))?;
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text)
+}
+
+/// The id of a container for messages.
+pub fn name(container: Option<&OsStr>) -> String {
+    container.map_or_else(|| "?".to_owned(), |id| id.to_string_lossy().into_owned())
+}

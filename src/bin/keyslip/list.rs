@@ -1,0 +1,67 @@
+//! `keyslip list`: containers that hold credentials.
+
+use std::process::ExitCode;
+
+use keyslip::ledger::{Ledger, Liveness, Record, Status, liveness};
+use keyslip::site::Site;
+use serde::Serialize;
+
+use crate::output::{self, Format};
+
+/// A container, for people and programs.
+#[derive(Debug, Serialize)]
+pub struct Sandbox {
+    /// `creating`, `live`, `pending`, `dead` or `unknown`.
+    pub state: &'static str,
+    /// What is written down.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// Every container, the oldest first.
+pub fn sandboxes(site: &Site) -> Vec<Sandbox> {
+    let mut records = Ledger::at(&site.runtime).records();
+    records.sort_by(|one, two| (one.created, &one.id).cmp(&(two.created, &two.id)));
+    records.into_iter().map(|record| Sandbox { state: state(&record), record }).collect()
+}
+
+fn state(record: &Record) -> &'static str {
+    match liveness(record) {
+        Liveness::Dead => "dead",
+        Liveness::Unknown => "unknown",
+        Liveness::Alive if record.is_pending() => "pending",
+        Liveness::Alive => "live",
+    }
+}
+
+pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
+    let sandboxes = sandboxes(site);
+    if format.json {
+        output::json(&sandboxes)?;
+    } else if sandboxes.is_empty() {
+        println!("no container holds a credential");
+    } else {
+        print(&sandboxes);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints containers as a table, then their warnings.
+pub fn print(sandboxes: &[Sandbox]) {
+    let mut rows = vec![output::row(["CONTAINER", "ENGINE", "STATE", "HOLDS", "SINCE"])];
+    for Sandbox { state, record } in sandboxes {
+        let pending = |status| if status == Status::Pending { " (pending)" } else { "" };
+        let agents =
+            record.agents.iter().map(|agent| format!("{}@{}{}", agent.agent, agent.account, pending(agent.status)));
+        let secrets = record.secrets.iter().map(|secret| format!("secret {}{}", secret.name, pending(secret.status)));
+        let holds: Vec<String> = agents.chain(secrets).collect();
+        let short: String = record.container.chars().take(24).collect();
+        rows.push(output::row([&short, &record.engine, state, &holds.join(", "), &record.created.to_string()]));
+    }
+    output::table(&rows);
+    for Sandbox { record, .. } in sandboxes {
+        for warning in &record.warnings {
+            println!("{:.24}: {warning}", record.container);
+        }
+    }
+}
