@@ -28,7 +28,7 @@ build:
 	cargo build --quiet --release --locked --bin keyslip
 	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime
 	@mkdir -p $(BIN)
-	@install -m 755 target/release/keyslip target/$(HOST)/release/keyslip-runtime $(BIN)/
+	@install -m 755 -s target/release/keyslip target/$(HOST)/release/keyslip-runtime $(BIN)/
 
 demo: setup build
 	@examples/demo/demo
