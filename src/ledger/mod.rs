@@ -52,7 +52,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The runtime directory would put secrets on a disk.
-    #[error("{0} is not on a tmpfs, and Keyslip writes secrets to nothing else; run `keyslip install` as root")]
+    #[error(
+        "{0} is not on a tmpfs, and Keyslip writes secrets to nothing else; as root run `keyslip install tmpfs`; for a user, /run/user/UID must be a tmpfs, as systemd-logind makes it"
+    )]
     NotInMemory(PathBuf),
     /// Somebody else made the runtime directory.
     #[error("{path} belongs to uid {uid}; remove it, Keyslip makes its own")]

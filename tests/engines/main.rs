@@ -1,0 +1,9 @@
+//! The promises of Keyslip, kept with real engines: crun, runc and podman on top of both.
+//!
+//! Every test opens a lab of its own, see `tests/lab`. They need root; without it each says that it
+//! was skipped.
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod bare;

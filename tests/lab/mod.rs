@@ -1,0 +1,365 @@
+//! A lab for one test: engines, an installation and logins of its own, in a private mount namespace
+//! (see the script `enter`). Nothing of the machine's own is changed.
+//!
+//! Credentials are *marked*: wherever a marked value turns up in the output of a command it is
+//! replaced by its mark, so no assertion can print one, and tests compare with the mark: `<CLAUDE>`.
+
+#![allow(dead_code)]
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+/// The low-level runtimes that everything is shown with.
+pub const RUNTIMES: [&str; 2] = ["crun", "runc"];
+
+/// Longest that one script may take.
+const SECONDS: &str = "90";
+
+/// A private lab.
+pub struct Lab {
+    dir: TempDir,
+    /// The process that keeps the namespace.
+    door: Child,
+    marks: RefCell<Vec<(String, String)>>,
+    calls: Cell<u32>,
+}
+
+/// What a script did; marked values are replaced by their marks.
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// Standard output without the white space around it.
+    pub fn text(&self) -> &str {
+        self.stdout.trim()
+    }
+
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    pub fn succeeded(&self) -> bool {
+        self.status.success()
+    }
+
+    /// What was said: both streams.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr)
+    }
+}
+
+impl Lab {
+    /// Opens a lab; nothing without root, and a line that says so.
+    pub fn new(name: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: {name} needs root for mount namespaces and engines");
+            return None;
+        }
+        let repo = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(repo.join("build/bin/keyslip-runtime").exists(), "build/bin is empty; run `make build` first");
+        let dir = tempfile::Builder::new().prefix(&format!("keyslip-{name}-")).tempdir().expect("a directory");
+        let log = File::create(dir.path().join("enter.log")).expect("a log");
+        let mut door = Command::new(repo.join("tests/lab/enter"))
+            .arg(dir.path())
+            .args(["sh", "-c", "echo open; exec cat"])
+            .env_clear()
+            .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("tests/lab/enter starts");
+        let mut word = [0_u8; 5];
+        let open = door.stdout.as_mut().expect("a pipe").read_exact(&mut word);
+        assert!(open.is_ok(), "the lab: {}", fs::read_to_string(dir.path().join("enter.log")).unwrap_or_default());
+        Some(Self { dir, door, marks: RefCell::default(), calls: Cell::new(0) })
+    }
+
+    /// The directory that scripts know as `$W`.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs a script with `bash -eu`, as root.
+    pub fn sh(&self, script: &str) -> Output {
+        self.run(&[], script, b"")
+    }
+
+    /// Runs a script that must succeed; its standard output.
+    pub fn ok(&self, script: &str) -> String {
+        let output = self.sh(script);
+        assert!(output.succeeded(), "{script}\n{output}");
+        output.text().to_owned()
+    }
+
+    /// Runs a script as an ordinary user, `labuser`, with an environment of a fresh login.
+    pub fn as_user(&self, script: &str) -> Output {
+        self.run(&user_prefix(self.path()), script, b"")
+    }
+
+    fn run(&self, prefix: &[String], script: &str, input: &[u8]) -> Output {
+        let call = self.calls.get();
+        self.calls.set(call + 1);
+        // Files, not pipes: a container keeps the descriptors it was given, and nobody waits for it.
+        let logs = ["in", "out", "err"].map(|kind| self.path().join(format!("call{call}.{kind}")));
+        fs::write(&logs[0], input).expect("standard input");
+        let status = Command::new("nsenter")
+            .args(["-t", &self.door.id().to_string(), "-m", "-r", "-w", "timeout", "-k", "5", SECONDS])
+            .args(prefix)
+            .args(["bash", "-eu", "-c", script])
+            .env_clear()
+            .envs(environment(self.path()))
+            .current_dir("/")
+            .stdin(File::open(&logs[0]).expect("standard input"))
+            .stdout(File::create(&logs[1]).expect("standard output"))
+            .stderr(File::create(&logs[2]).expect("standard error"))
+            .status()
+            .expect("nsenter starts");
+        let text = |path: &PathBuf| self.masked(&String::from_utf8_lossy(&fs::read(path).expect("output")));
+        let output = Output { status, stdout: text(&logs[1]), stderr: text(&logs[2]) };
+        // They may hold a value; a later search must not find it here.
+        for log in &logs {
+            let _ = fs::remove_file(log);
+        }
+        output
+    }
+
+    /// A new Claude token, obviously no real one, shown as `<mark>` from now on.
+    pub fn token(&self, mark: &str) -> String {
+        let token = format!("sk-ant-oat01-FAKE-{mark}-{}-{}", std::process::id(), self.unique());
+        self.mark(mark, &token);
+        token
+    }
+
+    /// Shows `value` as `<mark>` from now on.
+    pub fn mark(&self, mark: &str, value: &str) {
+        self.marks.borrow_mut().push((value.to_owned(), format!("<{mark}>")));
+    }
+
+    fn masked(&self, text: &str) -> String {
+        self.marks.borrow().iter().fold(text.to_owned(), |text, (value, mark)| text.replace(value, mark))
+    }
+
+    fn unique(&self) -> String {
+        self.path().file_name().map(|name| name.to_string_lossy().replace('-', "")).unwrap_or_default()
+    }
+
+    /// Stores a login in root's store.
+    pub fn login(&self, agent: &str, credential: &str) {
+        self.login_with(&[], &format!("keyslip auth login {agent}"), credential);
+    }
+
+    /// Stores a login for one of several accounts.
+    pub fn login_account(&self, agent: &str, account: &str, credential: &str) {
+        self.login_with(&[], &format!("keyslip auth login {agent} --account {account}"), credential);
+    }
+
+    /// Stores a login in the ordinary user's own store.
+    pub fn user_login(&self, agent: &str, credential: &str) {
+        self.login_with(&user_prefix(self.path()), &format!("keyslip auth login {agent}"), credential);
+    }
+
+    fn login_with(&self, prefix: &[String], command: &str, credential: &str) {
+        let output = self.run(prefix, command, credential.as_bytes());
+        assert!(output.succeeded(), "{command}: {output}");
+    }
+
+    /// A lab with root's Claude login, shown as `<CLAUDE>`.
+    pub fn with_claude(name: &str) -> Option<Self> {
+        let lab = Self::new(name)?;
+        lab.login("claude", &lab.token("CLAUDE"));
+        Some(lab)
+    }
+
+    /// Writes a file below the lab, `path` being absolute as the lab sees it, or relative to `$W`.
+    pub fn write(&self, path: &str, content: &[u8]) {
+        let output = self.run(&[], &format!("cd $W; cat >{path}"), content);
+        assert!(output.succeeded(), "{path}: {output}");
+    }
+
+    /// Replaces the configuration.
+    pub fn configure(&self, toml: &str) {
+        self.write("/etc/keyslip/keyslip.toml", toml.as_bytes());
+    }
+
+    /// A bundle `$W/NAME` for a bare runtime, with a root file system of its own and `sleep` as its
+    /// main process; `edit` is a filter of jq on its configuration. Cgroups are the machine's, so its
+    /// path there is one that no other lab has.
+    pub fn bundle(&self, name: &str, edit: &str) -> String {
+        let edit = if edit.is_empty() { "." } else { edit };
+        self.ok(&format!(
+            r#"mkdir $W/{name}; cp -a $W/rootfs $W/{name}/rootfs; cd $W/{name}; runc spec
+            jq -c '.process.terminal=false | .process.args=["sleep","1000"] | .process.env=["PATH=/bin"]
+              | .root={{path:"rootfs",readonly:false}} | .process.rlimits=[{{type:"RLIMIT_NOFILE",hard:1024,soft:1024}}]
+              | .linux.namespaces=[{{type:"pid"}},{{type:"ipc"}},{{type:"uts"}},{{type:"mount"}},{{type:"network"}}]
+              | .linux.cgroupsPath="/{}-{name}" | {edit}' config.json >new; mv new config.json; echo $W/{name}"#,
+            self.unique()
+        ))
+    }
+
+    /// Imports the image `bb`.
+    pub fn image(&self) {
+        self.ok("podman import -q -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' $W/image.tar bb");
+    }
+
+    /// Asserts that no container has left anything: no file below a runtime directory, no mount.
+    #[track_caller]
+    pub fn assert_nothing_left(&self, what: &str) {
+        let left = self.ok("find /run/keyslip /run/user/*/keyslip ! -type d 2>/dev/null || true
+            grep -E ' /run/(user/[0-9]+/)?keyslip/' /proc/self/mountinfo || true");
+        assert_eq!(left, "", "{what}: left behind");
+    }
+
+    /// Asserts that the root file system of a bundle is as it was made.
+    #[track_caller]
+    pub fn assert_rootfs_untouched(&self, bundle: &str) {
+        let list = "find . -printf '%p %y %m %U:%G %s\\n' | grep -v '^\\. ' | sort";
+        let changed = self.ok(&format!(
+            "(cd $W/rootfs; {list}) >$W/before; (cd {bundle}/rootfs; {list}) >$W/after; diff $W/before $W/after || true"
+        ));
+        // A directory's size and times may change; what is in it may not.
+        assert_eq!(changed, "", "{bundle}: the root file system was changed");
+    }
+
+    /// The files below `places` that hold `value`.
+    pub fn leaks(&self, places: &[&str], value: &str) -> Vec<String> {
+        let script = format!("grep -rlaF -D skip -f /dev/stdin {} 2>/dev/null || true", places.join(" "));
+        self.run(&[], &script, value.as_bytes()).text().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let end =
+            "for r in crun runc; do for id in $($r list -q 2>/dev/null); do $r delete --force $id || true; done; done
+            if [ -d /var/lib/containers/storage ]; then podman rm -af -t0 || true; fi";
+        self.run(&[], end, b"");
+        if self.path().join("home/labuser/.local/share/containers").exists() {
+            self.as_user("podman rm -af -t0 || true");
+        }
+        self.kill_the_rest();
+        drop(self.door.stdin.take());
+        let _ = self.door.wait();
+    }
+}
+
+impl Lab {
+    /// Kills what still lives in the lab or in one of its containers: whoever sees one of its mounts.
+    fn kill_the_rest(&self) {
+        let name = self.path().to_string_lossy().into_owned();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let sees = fs::read_to_string(entry.path().join("mountinfo")).is_ok_and(|mounts| mounts.contains(&name));
+            if sees && pid != self.door.id() && pid != std::process::id() {
+                let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a number of a process");
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+/// The environment that `enter` exports, and the directory of the shim's links for bare runtimes.
+fn environment(dir: &Path) -> Vec<(&'static str, String)> {
+    let repo = env!("CARGO_MANIFEST_DIR");
+    vec![
+        ("W", dir.display().to_string()),
+        ("REPO", repo.to_owned()),
+        ("PATH", format!("{repo}/build/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
+        ("HOME", "/root".to_owned()),
+        ("CONTAINERS_CONF", dir.join("containers.conf").display().to_string()),
+        ("PODMAN_IGNORE_CGROUPSV1_WARNING", "1".to_owned()),
+        ("BARE", "/usr/libexec/keyslip/bare".to_owned()),
+    ]
+}
+
+/// What makes a command run as the ordinary user.
+fn user_prefix(dir: &Path) -> Vec<String> {
+    let switch = ["setpriv", "--reuid", "4100", "--regid", "4100", "--init-groups", "env", "-i", "-C", "/home/labuser"];
+    let mut prefix: Vec<String> = switch.map(str::to_owned).to_vec();
+    let own = environment(dir).into_iter().filter(|(name, _)| *name != "HOME");
+    let user = [("HOME", "/home/labuser"), ("USER", "labuser"), ("XDG_RUNTIME_DIR", "/run/user/4100")];
+    prefix.extend(own.map(|(name, value)| format!("{name}={value}")));
+    prefix.extend(user.map(|(name, value)| format!("{name}={value}")));
+    prefix
+}
+
+/// A container of a bare runtime behind the shim.
+pub struct Bare<'a> {
+    lab: &'a Lab,
+    /// The shim, with global options.
+    pub shim: String,
+    pub id: String,
+    pub bundle: String,
+}
+
+impl<'a> Bare<'a> {
+    /// A container that is not made yet.
+    pub fn new(lab: &'a Lab, runtime: &str, id: &str, bundle: &str) -> Self {
+        Self { lab, shim: format!("$BARE/{runtime}"), id: id.to_owned(), bundle: bundle.to_owned() }
+    }
+
+    /// Makes and starts a container that asks for Claude; `edit` as in [`Lab::bundle`].
+    pub fn started(lab: &'a Lab, runtime: &str, edit: &str) -> Self {
+        let id = format!("{runtime}-{}", lab.calls.get());
+        let ask = r#".annotations={"dev.keyslip.agents":"claude"}"#;
+        let edit = if edit.is_empty() { ask.to_owned() } else { format!("{ask} | {edit}") };
+        let bundle = lab.bundle(&id, &edit);
+        let container = Self::new(lab, runtime, &id, &bundle);
+        container.start();
+        container
+    }
+
+    pub fn create(&self) -> Output {
+        self.lab.sh(&format!("{} create --bundle {} {}", self.shim, self.bundle, self.id))
+    }
+
+    #[track_caller]
+    pub fn start(&self) {
+        let output = self.create();
+        assert!(output.succeeded(), "{} create: {output}", self.shim);
+        self.lab.ok(&format!("{} start {}", self.shim, self.id));
+    }
+
+    /// Runs a script in the container as engines do, with `exec --process FILE`.
+    #[track_caller]
+    pub fn exec(&self, script: &str) -> String {
+        self.lab.write("script", script.as_bytes());
+        self.lab.ok(&format!(
+            "jq -c --rawfile script $W/script '.process | .args=[\"sh\",\"-c\",$script]' {b}/config.json >{b}/process.json
+            {} exec --process {b}/process.json {}",
+            self.shim, self.id, b = self.bundle
+        ))
+    }
+
+    /// The variables of the main process.
+    #[track_caller]
+    pub fn main_env(&self) -> String {
+        self.exec("tr '\\0' '\\n' </proc/1/environ")
+    }
+
+    /// Kills it, waits until it has stopped, and deletes it.
+    #[track_caller]
+    pub fn end(&self) {
+        self.lab.ok(&format!(
+            "{shim} kill {id} KILL; for i in $(seq 100); do [ \"$({shim} state {id} | jq -r .status)\" = stopped ] && break; sleep 0.02; done
+            {shim} delete {id}",
+            shim = self.shim, id = self.id
+        ));
+    }
+}
