@@ -7,3 +7,5 @@
 mod lab;
 
 mod bare;
+mod podman;
+mod rootless;
