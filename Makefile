@@ -8,7 +8,6 @@ HOST       := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # The static programs: no dynamic loader, no relocation at start, so they begin in microseconds.
 STATIC     := -C target-feature=+crt-static -C relocation-model=static
 BIN        := build/bin
-PROGRAMS   := keyslip keyslip-runtime
 
 .PHONY: help setup build demo test lint bench install uninstall clean
 
@@ -26,9 +25,9 @@ setup:
 
 build:
 	cargo build --quiet --release --locked --bin keyslip
-	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime
+	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime --bin keyslip-launch
 	@mkdir -p $(BIN)
-	@install -m 755 -s target/release/keyslip target/$(HOST)/release/keyslip-runtime $(BIN)/
+	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-launch) $(BIN)/
 
 demo: setup build
 	@examples/demo/demo
@@ -47,14 +46,14 @@ bench: setup build
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BIN)/keyslip-runtime $(DESTDIR)$(LIBEXECDIR)/
-	install -m 644 config/systemd/run-keyslip.mount $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
+	install -m 644 config/systemd/keyslip-tmpfs.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
 	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines
 
 # What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay.
 uninstall:
-	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/run-keyslip.mount
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/keyslip-tmpfs.service
 	if cmp -s config/keyslip.toml $(DESTDIR)/etc/keyslip/keyslip.toml; then rm $(DESTDIR)/etc/keyslip/keyslip.toml; fi
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/keyslip 2>/dev/null || true
 

@@ -21,7 +21,9 @@
 //! 7. [`ledger`] remembers who holds what, and cleans up.
 //!
 //! [`pipeline`] runs the stages in this order. The programs in `src/bin` are thin drivers of it:
-//! `keyslip-runtime`, the shim in front of runc, crun and others, and `keyslip`, the command line.
+//! `keyslip-runtime`, the shim in front of runc, crun and others; `keyslip-hook`, the OCI hook;
+//! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
+//! `keyslip`, the command line.
 //!
 //! Beside the way: [`config`] (what the operator says), [`site`] (where things are for this user),
 //! [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`] (values with rules),
@@ -44,6 +46,8 @@ pub mod deliver;
 pub mod ledger;
 
 pub mod pipeline;
+
+pub mod launch;
 
 pub mod clock;
 pub mod config;

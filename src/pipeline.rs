@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::agent::{self, Definition, Rendering, render, render_secret};
+use crate::agent::{self, Definition, Rendering, render, render_pending, render_secret};
 use crate::clock::Instant;
 use crate::config::{self, AgentSettings, Config, OnMissing};
 use crate::deliver::{self, AgentOrder, Context, Order, Plan, SecretOrder};
@@ -215,7 +215,7 @@ impl Finder<'_> {
             Outcome::Found(credential) => self.fill(&mut order, &settings, credential)?,
             Outcome::Missing(why) => {
                 self.missing(why)?;
-                order.rendering.settings = order.definition.iter().flat_map(|it| it.settings.clone()).collect();
+                order.rendering = order.definition.as_ref().map(render_pending).unwrap_or_default();
             }
         }
         Ok(order)

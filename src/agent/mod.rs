@@ -11,7 +11,7 @@ mod render;
 
 pub use definition::{CredentialFile, Definition, ExpiryUnit, Kind, MovedBy, Recognise, SettingsFile};
 pub use expiry::expires_at;
-pub use render::{RenderedFile, Rendering, render, render_secret};
+pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 
 use std::fs;
 use std::io;

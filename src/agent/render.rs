@@ -38,6 +38,8 @@ pub struct RenderedFile {
     pub content: Secret,
     /// The agent writes it.
     pub writable: bool,
+    /// There is no credential yet: the file only keeps the place for one.
+    pub pending: bool,
 }
 
 /// Renders `credential` of the kind `kind`. `with_env` says whether variables can be delivered.
@@ -52,7 +54,8 @@ pub fn render(
     expires: Option<Instant>,
     with_env: bool,
 ) -> Result<Rendering, Error> {
-    let text = credential.expose_text().ok_or_else(|| missing(agent, "text"))?;
+    // One newline at the end is what an editor or `echo` left there.
+    let text = credential.expose_text().ok_or_else(|| missing(agent, "text"))?.trim_end_matches(['\n', '\r']);
     let mut rendering = Rendering {
         shadow_env: kind.shadow_env.clone(),
         redirect_env: definition.redirect_env.clone(),
@@ -70,11 +73,32 @@ pub fn render(
             moved_by: file.moved_by.clone(),
             content: content(agent, file, text, expires)?,
             writable: file.writable,
+            pending: false,
         });
     }
     let settings = definition.settings.iter().chain(&kind.settings);
     rendering.settings = settings.cloned().collect();
     Ok(rendering)
+}
+
+/// Renders what an agent gets while there is no credential: its settings, and every file it could
+/// take one from, empty and writable, so that one can be brought later, or the user can log in
+/// inside.
+#[must_use]
+pub fn render_pending(definition: &Definition) -> Rendering {
+    let mut rendering = Rendering { settings: definition.settings.clone(), ..Rendering::default() };
+    for file in definition.kinds.iter().flat_map(|kind| &kind.files) {
+        if !rendering.files.iter().any(|other| other.path == file.path) {
+            rendering.files.push(RenderedFile {
+                path: file.path.clone(),
+                moved_by: file.moved_by.clone(),
+                content: Secret::from_text("{}"),
+                writable: true,
+                pending: true,
+            });
+        }
+    }
+    rendering
 }
 
 /// Renders the content of a secret file for `auth_env_var`. One newline at the end is dropped, as

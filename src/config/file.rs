@@ -18,8 +18,6 @@ pub enum Level {
     /// And what needs attention.
     #[default]
     Warn,
-    /// And what was done.
-    Info,
     /// And why: which source was used, which were passed over.
     Debug,
 }
@@ -112,6 +110,7 @@ pub(super) struct File {
     pub log_level: Option<Level>,
     pub on_missing: Option<OnMissing>,
     pub trust_annotations: Option<bool>,
+    pub no_default_allow: Option<bool>,
     #[serde(default)]
     pub delivery: Delivery,
     #[serde(default)]

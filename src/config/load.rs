@@ -132,6 +132,7 @@ impl Merged {
         config.on_missing = file.on_missing.unwrap_or(config.on_missing);
         config.on_shadow = file.delivery.on_shadow.unwrap_or(config.on_shadow);
         config.trust_annotations = file.trust_annotations.unwrap_or(config.trust_annotations);
+        config.no_default_allow = file.no_default_allow.unwrap_or(config.no_default_allow);
         config.engines.extend(file.engines);
         for (name, secret) in file.secrets {
             if !secret.get_ref().is_absolute() {
@@ -221,6 +222,22 @@ mod tests {
         let template = config.templates.values().next().unwrap();
         let agent = template.agents.values().next().unwrap();
         assert_eq!(agent.auth_env_var.as_ref().unwrap().as_str(), "ANTHROPIC_API_KEY");
+    }
+
+    #[test]
+    fn the_commented_configuration_that_ships_is_the_default_and_its_examples_are_valid() {
+        let text = include_str!("../../config/keyslip.toml");
+        let config = parse(text).unwrap();
+        assert!(config.allow.is_empty() && config.secrets.is_empty() && config.owner.is_none());
+        let examples: Vec<&str> = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') => rest,
+                _ => line,
+            })
+            .collect();
+        let config = parse(&examples.join("\n")).unwrap();
+        assert_eq!((config.allow.len(), config.secrets.len(), config.templates.len()), (1, 2, 1));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Config {
     pub agents: BTreeMap<AgentName, AgentSettings>,
     /// What the installation knows of the engines.
     pub engines: BTreeMap<String, EngineSettings>,
+    /// Local engines may not even have the default accounts without a rule.
+    pub no_default_allow: bool,
     /// Who may have what.
     pub allow: Vec<Allow>,
 }

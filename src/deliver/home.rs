@@ -11,7 +11,7 @@ use super::order::AgentOrder;
 use super::place::{Surroundings, Target};
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
-use crate::agent::{MovedBy, SettingsFile};
+use crate::agent::{MovedBy, RenderedFile, SettingsFile};
 use crate::json;
 use crate::oci::Spec;
 use crate::secret::Secret;
@@ -28,19 +28,40 @@ pub(super) fn credentials(
 ) -> Result<Vec<String>, Error> {
     let mut paths = Vec::new();
     for file in &order.rendering.files {
-        let what = format!("the credential of {}", order.agent);
-        let path = location(around, spec, &file.path, file.moved_by.as_ref());
-        let target = around.target(&path, Kind::File, &what)?;
-        if target.holds_somebodys_file() {
-            let reason =
-                "holds a login already, in a volume: whoever shares the volume could swap the file under us".to_owned();
-            return Err(Error::Unusable { path, reason, what });
+        match one_credential(plan, around, spec, file, order) {
+            Ok(Some(path)) => paths.push(path),
+            Ok(None) => {}
+            // Keeping a place is no promise.
+            Err(error) if file.pending => plan.warnings.push(error.to_string()),
+            Err(error) => return Err(error),
         }
-        let mode = if file.writable { 0o600 } else { 0o400 };
-        paths.push(target.place.path.to_string_lossy().into_owned());
-        mount(plan, around, target, file.content.clone(), mode, what, true)?;
     }
     Ok(paths)
+}
+
+fn one_credential(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    spec: &Spec<'_>,
+    file: &RenderedFile,
+    order: &AgentOrder,
+) -> Result<Option<String>, Error> {
+    let what = format!("the credential of {}", order.agent);
+    let path = location(around, spec, &file.path, file.moved_by.as_ref());
+    let target = around.target(&path, Kind::File, &what)?;
+    if file.pending && target.place.found != Found::Missing {
+        // The container brings a login of its own.
+        return Ok(None);
+    }
+    if target.holds_somebodys_file() {
+        let reason =
+            "holds a login already, in a volume: whoever shares the volume could swap the file under us".to_owned();
+        return Err(Error::Unusable { path, reason, what });
+    }
+    let mode = if file.writable { 0o600 } else { 0o400 };
+    let inside = target.place.path.to_string_lossy().into_owned();
+    mount(plan, around, target, file.content.clone(), mode, what, !file.pending)?;
+    Ok(Some(inside))
 }
 
 /// Plans the settings of an agent: the file as the container has it, with the missing values

@@ -72,7 +72,13 @@ fn with_env(name: &str) -> Rendering {
 
 fn with_file(path: &str) -> Rendering {
     let moved_by = Some(MovedBy { env: "CODEX_HOME".to_owned(), path: "auth.json".to_owned() });
-    let file = RenderedFile { path: path.to_owned(), moved_by, content: Secret::from_text("{}"), writable: false };
+    let file = RenderedFile {
+        path: path.to_owned(),
+        moved_by,
+        content: Secret::from_text("{}"),
+        writable: false,
+        pending: false,
+    };
     Rendering { files: vec![file], ..Rendering::default() }
 }
 

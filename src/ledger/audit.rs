@@ -1,4 +1,4 @@
-//! The audit log: one JSON line an event, and the same sentence to syslog.
+//! The audit log, one JSON line an event; and messages to syslog.
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;

@@ -148,6 +148,10 @@ impl Ledger {
         if about.uid() != rustix::process::geteuid().as_raw() || !about.is_dir() {
             return Err(Error::Foreign { path: self.dir.clone(), uid: about.uid() });
         }
+        if about.mode() & 0o077 != 0 {
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(&self.dir, private).map_err(Error::io(&self.dir))?;
+        }
         if !sys::is_memory_backed(&self.dir).map_err(Error::io(&self.dir))? {
             return Err(Error::NotInMemory(self.dir.clone()));
         }

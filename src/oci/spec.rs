@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Error;
-use crate::json::{Field, Object, Raw, Text, elements};
+use crate::json::{Field, Object, Raw, Text, elements, quote};
 
 /// A `config.json`, read once.
 #[derive(Debug)]
@@ -156,13 +156,24 @@ fn string<'a>(raw: Option<Raw<'a>>) -> serde_json::Result<Option<Cow<'a, str>>> 
     raw.map(|raw| serde_json::from_str::<Text<'a>>(raw.get()).map(|text| text.0)).transpose()
 }
 
+/// What is wrong and where. The parser's own words about a value of the wrong type quote the value,
+/// which may be anything; they are not passed on.
+fn reason(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let ours = ["duplicate field", "missing field", "there is no", "annotation"];
+    if error.classify() != serde_json::error::Category::Data || ours.iter().any(|start| said.starts_with(start)) {
+        return said;
+    }
+    format!("a value has the wrong type at line {} column {}", error.line(), error.column())
+}
+
 impl<'a> Spec<'a> {
     /// Reads the text of a `config.json`; `path` is named in errors.
     ///
     /// # Errors
     /// When it is broken, or gives a field twice that Keyslip reads or edits.
     pub fn parse(text: &'a str, path: &Path) -> Result<Self, Error> {
-        Self::view(text).map_err(|error| Error::Invalid { path: path.to_owned(), reason: error.to_string() })
+        Self::view(text).map_err(|error| Error::Invalid { path: path.to_owned(), reason: reason(&error) })
     }
 
     fn view(text: &'a str) -> serde_json::Result<Self> {
@@ -172,9 +183,16 @@ impl<'a> Spec<'a> {
         let mut annotations = Vec::new();
         if let Some(raw) = top.annotations.present() {
             for member in Object::read(raw.get())?.0 {
-                // Values are strings; anything else is left to the runtime to refuse.
-                if let Ok(value) = serde_json::from_str::<Text<'a>>(member.value.get()) {
-                    annotations.push((member.key, value.0));
+                match serde_json::from_str::<Text<'a>>(member.value.get()) {
+                    Ok(value) => annotations.push((member.key, value.0)),
+                    Err(_) if member.key.starts_with(crate::request::PREFIX) => {
+                        return Err(serde_json::Error::custom(format!(
+                            "annotation {} must be a string",
+                            quote(&member.key)
+                        )));
+                    }
+                    // Left to the runtime to refuse.
+                    Err(_) => {}
                 }
             }
         }
@@ -231,7 +249,7 @@ impl<'a> Process<'a> {
     /// # Errors
     /// When it is broken.
     pub fn parse(text: &'a str, path: &Path) -> Result<Self, Error> {
-        Self::view(text).map_err(|error| Error::Invalid { path: path.to_owned(), reason: error.to_string() })
+        Self::view(text).map_err(|error| Error::Invalid { path: path.to_owned(), reason: reason(&error) })
     }
 
     fn view(text: &'a str) -> serde_json::Result<Self> {

@@ -14,7 +14,7 @@ pub(super) fn of_annotations(engine: &str, config: &Config) -> Result<(), String
     match engine {
         // Whoever calls the runtime directly wrote the bundle.
         "bare" => Ok(()),
-        // docker has annotations since 25.0 and takes them from the command line alone; containerd's
+        // docker has annotations since 24.0 and takes them from the command line alone; containerd's
         // CRI takes them from the pod, ctr from the command line.
         "docker" | "containerd" | "cri" if settings.is_some_and(|settings| settings.version.is_some()) => Ok(()),
         // podman 4.3.1 copies an image's annotations into the specification.

@@ -79,7 +79,7 @@ pub fn decide(
 /// # Errors
 /// When a part is not allowed; the error names the rule that would allow it.
 pub fn allow(wanted: &rules::Wanted<'_>, caller: &Caller, config: &Config, site: &Site) -> Result<(), Denied> {
-    rules::check(wanted, caller, &config.allow, site)
+    rules::check(wanted, caller, config, site)
 }
 
 pub use rules::Wanted;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Caller;
-use crate::config::{Allow, OneOrMany};
+use crate::config::{Allow, Config, OneOrMany};
 use crate::names::{AgentRef, DEFAULT_ACCOUNT, SecretName};
 use crate::request::Form;
 use crate::site::Site;
@@ -21,7 +21,7 @@ pub struct Wanted<'a> {
 
 /// A request that no rule allows.
 #[derive(Debug, thiserror::Error)]
-#[error("{who} asks for {what}, which no rule allows; to allow it, add to {}: {rule}", .file.display())]
+#[error("{who} asks for {what}, which no [[allow]] rule permits; to permit it, write into {}: {rule}", .file.display())]
 pub struct Denied {
     who: String,
     what: String,
@@ -29,11 +29,11 @@ pub struct Denied {
     file: PathBuf,
 }
 
-/// Checks every part of `wanted`. An engine that no rule speaks of keeps the default: engines on
-/// this host may ask for the default accounts and for named secrets, a CRI for nothing.
-pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, rules: &[Allow], site: &Site) -> Result<(), Denied> {
-    let governed = rules.iter().any(|rule| rule.engine.is_none() || fits(rule.engine.as_ref(), &caller.engine));
-    let by_default = !governed && caller.engine != "cri";
+/// Checks every part of `wanted`. Rules add to the default, which the configuration can take away:
+/// engines on this host may ask for the default accounts and for named secrets, a CRI for nothing.
+pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, config: &Config, site: &Site) -> Result<(), Denied> {
+    let rules = &config.allow;
+    let by_default = !config.no_default_allow && caller.engine != "cri";
     let matching: Vec<&Allow> = rules.iter().filter(|rule| selects(rule, caller, wanted.form)).collect();
     for agent in wanted.agents {
         let by_rule = matching.iter().any(|rule| allows_agent(rule, agent));
@@ -91,12 +91,13 @@ fn denied(caller: &Caller, site: &Site, what: String, grants: String) -> Denied 
         caller.namespace.as_deref().map(|namespace| format!(", namespace = \"{namespace}\"")).unwrap_or_default();
     Denied {
         who: match &caller.namespace {
-            Some(namespace) => format!("container {} of namespace {namespace} ({})", caller.name(), caller.engine),
-            None => format!("container {} ({})", caller.container, caller.engine),
+            Some(namespace) => format!("pod {} of namespace {namespace} ({})", caller.name(), caller.engine),
+            None => caller.engine.clone(),
         },
         what,
-        rule: format!("[[allow]] engine = \"{}\"{place}, {grants} (one line each)", caller.engine),
-        file: site.config_file(),
+        // In one line, as a file of its own: rules of several files add up.
+        rule: format!("allow = [{{ engine = \"{}\"{place}, {grants} }}]", caller.engine),
+        file: site.config.join("conf.d").join(format!("allow-{}.toml", caller.engine)),
     }
 }
 
@@ -121,11 +122,14 @@ mod tests {
         struct Rules {
             #[serde(default)]
             allow: Vec<Allow>,
+            #[serde(default)]
+            no_default_allow: bool,
         }
         let rules: Rules = toml::from_str(rules).unwrap();
+        let config = Config { allow: rules.allow, no_default_allow: rules.no_default_allow, ..Config::default() };
         let agents = [agent.parse().unwrap()];
         let wanted = Wanted { agents: &agents, secrets: &[], form: Form::Annotation };
-        check(&wanted, caller, &rules.allow, &Site::system(Path::new("/"))).map_err(|denied| denied.to_string())
+        check(&wanted, caller, &config, &Site::system(Path::new("/"))).map_err(|denied| denied.to_string())
     }
 
     #[test]
@@ -139,10 +143,9 @@ mod tests {
     fn a_denial_names_the_rule_that_would_help_and_the_rule_helps() {
         let pod = caller("cri", Some("team-a"));
         let denied = asks(&pod, "claude@work", "").unwrap_err();
-        let rule = denied.split("[[allow]] ").nth(1).unwrap().replace(" (one line each)", "");
-        let rule = format!("[[allow]]\n{}", rule.replace(", ", "\n"));
-        assert_eq!(asks(&pod, "claude@work", &rule), Ok(()), "{rule}");
-        assert!(denied.contains("/etc/keyslip/keyslip.toml"));
+        let rule = &denied[denied.find("allow = [").unwrap()..];
+        assert_eq!(asks(&pod, "claude@work", rule), Ok(()), "{rule}");
+        assert!(denied.contains("/etc/keyslip/conf.d/allow-cri.toml"));
     }
 
     #[test]
@@ -165,16 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_an_engine_replaces_its_default_and_no_other() {
-        let rules = "[[allow]]\nengine = \"podman\"\nagents = [\"codex\"]\n";
-        assert!(asks(&caller("podman", None), "claude", rules).is_err());
-        assert!(asks(&caller("bare", None), "claude", rules).is_ok());
-        assert!(asks(&caller("podman", None), "codex@work", rules).is_err(), "no accounts means the default one");
+    fn rules_add_to_the_default_unless_it_is_taken_away() {
+        let rules = "[[allow]]\nengine = \"podman\"\nagents = [\"codex\"]\naccounts = [\"work\"]\n";
+        assert!(asks(&caller("podman", None), "claude", rules).is_ok());
+        assert!(asks(&caller("podman", None), "codex@work", rules).is_ok());
+        assert!(asks(&caller("bare", None), "codex@work", rules).is_err());
+        let alone = format!("no_default_allow = true\n{rules}");
+        assert!(asks(&caller("podman", None), "claude", &alone).is_err());
+        assert!(asks(&caller("podman", None), "codex@work", &alone).is_ok());
+        assert!(asks(&caller("podman", None), "codex", &alone).is_err());
     }
 
     #[test]
     fn a_namespace_in_a_rule_is_not_met_by_a_caller_without_one() {
         let rules = "[[allow]]\nnamespace = \"*\"\nagents = [\"*\"]\naccounts = [\"*\"]\n";
-        assert!(asks(&caller("podman", None), "claude", rules).is_err());
+        assert!(asks(&caller("podman", None), "claude@work", rules).is_err());
     }
 }

@@ -50,6 +50,9 @@ pub(super) fn read(spec: &Spec<'_>) -> Result<Request, Error> {
             _ => return Err(Error::UnknownKey { key: shortened(key) }),
         }
     }
+    if !seen.is_empty() && !["agents", "secrets", "template"].iter().any(|key| seen.contains(key)) {
+        return Err(Error::NothingAsked);
+    }
     Ok(request)
 }
 
@@ -64,7 +67,8 @@ fn user(key: &str, value: &str) -> Result<String, Error> {
 }
 
 fn items(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+    // podman 4.3 splits its own option at commas, so white space separates too.
+    value.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|item| !item.is_empty())
 }
 
 fn shortened(text: &str) -> String {

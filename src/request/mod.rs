@@ -149,6 +149,9 @@ pub enum Error {
         /// The second account.
         two: String,
     },
+    /// Details of a request that is not made.
+    #[error("the annotations name no agent; add {PREFIX}agents, {PREFIX}secrets or {PREFIX}template")]
+    NothingAsked,
     /// Too much at once.
     #[error("more than {MOST} agents or secrets are asked for")]
     TooMany,

@@ -108,8 +108,11 @@ pub fn find_agent(
     let life = Life::of(stored.expires, Instant::now());
     match life {
         Life::Expired { since } => {
-            journal.warn(format!("the stored token for {agent} expired {} ago; to renew it, {login}", span(since)));
-            return Ok(missing(format!("the stored token for {title}, account {}, has expired", agent.account)));
+            return Ok(missing(format!(
+                "the stored token for {title}, account {}, expired {} ago",
+                agent.account,
+                span(since)
+            )));
         }
         Life::Expiring { left } => {
             journal.warn(format!("the stored token for {agent} expires in {}; to renew it, {login}", span(left)));

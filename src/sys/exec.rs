@@ -30,3 +30,14 @@ pub fn exec(program: &CStr, argv: &[&CStr]) -> io::Error {
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), environment()) };
     io::Error::last_os_error()
 }
+
+/// Replaces this process by `program` with `argv` and `env` and nothing else.
+///
+/// Returns only when it failed, with the reason.
+#[must_use]
+pub fn exec_with(program: &CStr, argv: &[&CStr], env: &[&CStr]) -> io::Error {
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: every string is NUL-terminated and outlives the call; both vectors end with null.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}

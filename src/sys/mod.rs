@@ -10,13 +10,19 @@ mod memfd;
 mod supervise;
 
 pub use entry::{Args, execfn, start};
-pub use exec::exec;
+pub use exec::{exec, exec_with};
 pub use identity::{FsIdentity, as_user};
 pub use memfd::{memory_file, secure_stdio};
 pub use supervise::{Ended, supervise};
 
 use std::io;
 use std::path::Path;
+
+/// Lets a write to a closed pipe end this process, as it does outside of Rust.
+pub fn end_on_closed_pipe() {
+    // SAFETY: sets a disposition to its default; no handler runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
 
 /// `tmpfs` in `statfs(2)`'s `f_type`; the only file system Keyslip writes a secret to.
 const TMPFS_MAGIC: u64 = 0x0102_1994;

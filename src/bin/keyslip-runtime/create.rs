@@ -13,7 +13,7 @@ use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record};
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
-use keyslip::{config, deliver, sys};
+use keyslip::{config, deliver, policy, sys};
 
 use crate::{Shim, report};
 
@@ -23,54 +23,44 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     // What cannot be read asks for nothing; the runtime says what is wrong with it.
     let Some(text) = oci::read(&path).ok().filter(|text| oci::mentions_us(text)) else { return shim.pass() };
     sys::secure_stdio();
-    let spec = Spec::parse(&text, &path)?;
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
+    let result = start(shim, &site, &bundle, &path, &text);
+    if let Err(error) = &result {
+        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
+        note(shim, &site, if denied { Event::Denied } else { Event::Failed }, None, Some(&format!("{error:#}")));
+    }
+    result
+}
+
+fn start(shim: &Shim<'_>, site: &Site, bundle: &Path, path: &Path, text: &str) -> anyhow::Result<i32> {
+    let spec = Spec::parse(text, path)?;
     let config = config::load(&site.config)?;
-    let container = shim.call.container().ok_or(oci::Error::Call("a container id"))?;
     let input = Input {
-        site: &site,
+        site,
         config: &config,
         engine: &shim.installed.engine,
         runtime: &shim.installed.real,
         root: shim.call.root(),
-        container,
-        bundle: &bundle,
+        container: shim.call.container().ok_or(oci::Error::Call("a container id"))?,
+        bundle,
         spec: &spec,
         dry_run: false,
     };
     let mut journal = Journal::default();
     let prepared = pipeline::prepare(&input, &mut journal);
     report::journal(&journal, config.log_level);
-    match prepared {
-        Ok(Some(prepared)) => deliver_and_create(shim, &site, &bundle, &spec, prepared),
-        Ok(None) => {
-            if journal.ignored {
-                let reason = journal.warnings.first().map(String::as_str);
-                ledger::audit(
-                    &site.state,
-                    Event::Ignored,
-                    &shim.installed.engine,
-                    &container.to_string_lossy(),
-                    None,
-                    reason,
-                );
-            }
-            shim.pass()
-        }
-        Err(error) => {
-            let event = if matches!(error, pipeline::Error::Policy(_)) { Event::Denied } else { Event::Failed };
-            let reason = error.to_string();
-            ledger::audit(
-                &site.state,
-                event,
-                &shim.installed.engine,
-                &container.to_string_lossy(),
-                None,
-                Some(&reason),
-            );
-            Err(error.into())
-        }
+    if let Some(prepared) = prepared? {
+        return deliver_and_create(shim, site, bundle, &spec, prepared);
     }
+    if journal.ignored {
+        note(shim, site, Event::Ignored, None, journal.warnings.first().map(String::as_str));
+    }
+    shim.pass()
+}
+
+/// Writes a line into the audit log.
+fn note(shim: &Shim<'_>, site: &Site, event: Event, record: Option<&Record>, reason: Option<&str>) {
+    ledger::audit(&site.state, event, &shim.installed.engine, &name(shim.call.container()), record, reason);
 }
 
 /// Carries the plan out, runs the runtime and keeps the books.
@@ -85,18 +75,24 @@ fn deliver_and_create(
     let ledger = Ledger::at(&site.runtime);
     ledger.make()?;
     deliver::carry_out(&mut plan, &ledger, &mut record)?;
+    let foreground = ends_with_the_call(&shim.call);
+    if foreground {
+        note(shim, site, Event::Delivered, Some(&record), None);
+    }
     // From here on whatever fails is undone in one place.
     let outcome = hand_over(shim, &ledger, bundle, spec, plan, &mut record);
-    let keeps = matches!(outcome, Ok(sys::Ended::Exited(0))) && !ends_with_the_call(&shim.call);
-    if !keeps {
+    let started = matches!(outcome, Ok(sys::Ended::Exited(0)));
+    if foreground || !started {
         ledger::clean_up(&ledger, &record);
     }
-    let event = match (&outcome, keeps) {
-        (_, true) => Event::Delivered,
-        (Ok(_), false) if ends_with_the_call(&shim.call) => Event::Cleaned,
-        _ => Event::Failed,
+    let event = match (foreground, started) {
+        (true, _) => Event::Cleaned,
+        (false, true) => Event::Delivered,
+        (false, false) => Event::Failed,
     };
-    ledger::audit(&site.state, event, &record.engine, &record.container, Some(&record), None);
+    if outcome.is_ok() {
+        note(shim, site, event, Some(&record), None);
+    }
     ledger::reap_some(&ledger, &record.id);
     outcome.map(sys::Ended::code)
 }

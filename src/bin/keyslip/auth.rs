@@ -85,6 +85,9 @@ fn login(
         );
     };
     let created = Instant::now();
+    if kind.expires.is_some() && expires_at(kind, &token).is_none() {
+        bail!("this {} does not say until when it is valid; {}. Nothing was stored", kind.title, definition.login);
+    }
     let lifetime = kind.lifetime_days.map(|days| Instant(created.0 + i64::from(days) * DAY));
     let expires = expires_at(kind, &token).or(lifetime);
     if let Life::Expired { since } = Life::of(expires, created) {

@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, mount};
 pub enum Install {
     /// Mount a tmpfs that is never swapped out at the runtime directory.
     ///
-    /// The unit run-keyslip.mount does the same at boot. Without it the directory is part of /run,
+    /// The unit keyslip-tmpfs.service does the same at boot. Without it the directory is part of /run,
     /// which is a tmpfs too but may be swapped.
     Tmpfs,
 }

@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 /// A container, for people and programs.
 #[derive(Debug, Serialize)]
 pub struct Sandbox {
-    /// `creating`, `live`, `pending`, `dead` or `unknown`.
+    /// `live`, `pending`, `dead` or `unknown`.
     pub state: &'static str,
     /// What is written down.
     #[serde(flatten)]
