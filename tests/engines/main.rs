@@ -7,5 +7,9 @@
 mod lab;
 
 mod bare;
+mod canary;
+mod credentials;
 mod podman;
+mod requests;
 mod rootless;
+mod transparency;
