@@ -9,6 +9,8 @@ mod lab;
 mod bare;
 mod canary;
 mod credentials;
+mod logins;
+mod places;
 mod podman;
 mod requests;
 mod rootless;
