@@ -25,9 +25,9 @@ setup:
 
 build:
 	cargo build --quiet --release --locked --bin keyslip
-	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime --bin keyslip-launch
+	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime --bin keyslip-hook --bin keyslip-launch
 	@mkdir -p $(BIN)
-	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-launch) $(BIN)/
+	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-hook keyslip-launch) $(BIN)/
 
 demo: setup build
 	@examples/demo/demo
@@ -46,7 +46,7 @@ bench: setup build
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
+	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-hook $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 config/systemd/keyslip-tmpfs.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
 	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines

@@ -1,6 +1,15 @@
 //! What there is to say about one run. Warnings of a successful start must not go to standard
 //! error, which becomes the container's own log; the driver decides where they go instead.
 
+/// One sentence from an error and its causes, without saying twice what a message says already.
+pub fn sentence<T: std::fmt::Display>(chain: impl Iterator<Item = T>) -> String {
+    chain.map(|cause| cause.to_string()).fold(String::new(), |said, cause| match said {
+        said if said.is_empty() => cause,
+        said if said.contains(&cause) => said,
+        said => format!("{said}: {cause}"),
+    })
+}
+
 /// Collects messages; they never hold a value of a secret.
 #[derive(Debug, Default)]
 pub struct Journal {

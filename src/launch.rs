@@ -5,11 +5,27 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::oci::EnvVar;
+
 /// Where the launcher is mounted in the container.
 pub const PROGRAM: &str = "/run/.keyslip/launch";
 
-/// Where its variables are: `NAME=value`, each ended by a NUL.
+/// Where its variables are: `NAME=value`, each ended by a NUL, as [`file`] writes them.
 pub const ENVIRONMENT: &str = "/run/.keyslip/env";
+
+/// The content of such a file. The buffer is allocated once, so no copy of a value stays behind.
+#[must_use]
+pub fn file(env: &[EnvVar]) -> Vec<u8> {
+    let size = env.iter().map(|var| var.name.as_str().len() + var.value.len() + 2).sum();
+    let mut text = Vec::with_capacity(size);
+    for var in env {
+        text.extend_from_slice(var.name.as_str().as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(var.value.expose());
+        text.push(0);
+    }
+    text
+}
 
 /// The command cannot be run; the exit code that shells and engines know.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::agent::{self, Definition, Rendering, render, render_pending, render_secret};
 use crate::clock::Instant;
 use crate::config::{self, AgentSettings, Config, OnMissing};
-use crate::deliver::{self, AgentOrder, Context, Order, Plan, SecretOrder};
+use crate::deliver::{self, AgentOrder, Context, EnvWay, Order, Plan, SecretOrder};
 use crate::journal::Journal;
 use crate::ledger::{self, Fingerprinter, Ledger, Phase, Record, SandboxId};
 use crate::names::{AgentName, AgentRef, SecretName, TemplateName};
@@ -85,6 +85,10 @@ pub struct Input<'a> {
     pub bundle: &'a Path,
     /// Its `config.json`.
     pub spec: &'a Spec<'a>,
+    /// How variables get to the main process.
+    pub env: EnvWay<'a>,
+    /// Devices of the kind `keyslip.dev/agent` that the engine was asked for.
+    pub devices: &'a [AgentRef],
     /// Nothing may be written, not even a key for fingerprints.
     pub dry_run: bool,
 }
@@ -112,7 +116,8 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         Whose::User(uid) => Some(uid),
     };
     let caller = Caller::new(input.engine, input.container, uid, spec);
-    let found = request::read(spec, &site.requests())?;
+    let mut found = request::read(spec, &site.requests())?;
+    found.by_device = Request { agents: input.devices.to_vec(), ..Request::default() };
     let request_mounts = found.mounts.clone();
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
@@ -125,7 +130,8 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     )?;
 
     let fingerprints = if input.dry_run { Fingerprinter::none() } else { Fingerprinter::open(&site.state) };
-    let mut finder = Finder { config, site, strict: granted.request.must_not_miss, fingerprints, journal };
+    let with_env = !matches!(input.env, EnvWay::TooLate);
+    let mut finder = Finder { config, site, strict: granted.request.must_not_miss, with_env, fingerprints, journal };
     let mut order = Order { user: granted.request.user.clone(), ..Order::default() };
     for (agent, settings) in chosen {
         order.agents.push(finder.agent(agent, settings)?);
@@ -139,6 +145,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         dir: Ledger::at(&site.runtime).sandbox(&id),
         request_mounts,
         on_shadow: config.on_shadow,
+        env: input.env,
     };
     let mut plan = deliver::plan(&order, spec, context)?;
     plan.change.annotations.push(Annotation { key: request::SANDBOX, value: id.as_str().to_owned() });
@@ -190,6 +197,8 @@ struct Finder<'a> {
     site: &'a Site,
     /// The container insists.
     strict: bool,
+    /// Variables can be delivered.
+    with_env: bool,
     fingerprints: Fingerprinter,
     journal: &'a mut Journal,
 }
@@ -236,7 +245,7 @@ impl Finder<'_> {
                 files: Vec::new(),
             };
         } else if let (Some(definition), Some(kind)) = (&order.definition, kind) {
-            order.rendering = render(&agent, definition, kind, &credential.value, credential.expires, true)?;
+            order.rendering = render(&agent, definition, kind, &credential.value, credential.expires, self.with_env)?;
             // A login is JSON with parts that stay on the host: it is delivered in the agent's own
             // file alone.
             as_file = !kind.env.is_empty();

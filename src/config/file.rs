@@ -129,6 +129,14 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Delivery {
     pub on_shadow: Option<OnShadow>,
+    pub env: Option<Env>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Env {
+    Launcher,
+    Spec,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{AgentTable, File};
+use super::file::{AgentTable, Env, File};
 use super::{AgentSettings, Config};
 
 /// Longest configuration file read.
@@ -131,6 +131,7 @@ impl Merged {
         config.log_level = file.log_level.unwrap_or(config.log_level);
         config.on_missing = file.on_missing.unwrap_or(config.on_missing);
         config.on_shadow = file.delivery.on_shadow.unwrap_or(config.on_shadow);
+        config.env_in_spec = file.delivery.env.map_or(config.env_in_spec, |env| env == Env::Spec);
         config.trust_annotations = file.trust_annotations.unwrap_or(config.trust_annotations);
         config.no_default_allow = file.no_default_allow.unwrap_or(config.no_default_allow);
         config.engines.extend(file.engines);

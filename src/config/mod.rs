@@ -26,6 +26,8 @@ pub struct Config {
     pub on_missing: OnMissing,
     /// What happens when something in the container would shadow or redirect the credential.
     pub on_shadow: OnShadow,
+    /// Hooks put variables into the specification instead of using the launcher.
+    pub env_in_spec: bool,
     /// Annotations of every engine count as consent.
     pub trust_annotations: bool,
     /// Secret files by name.

@@ -75,7 +75,14 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
     }
     write_env(plan)?;
     for mountpoint in &plan.mountpoints {
-        mountpoint.make()?;
+        match (mountpoint.make(), &mountpoint.dispensable) {
+            (Ok(()), _) => {}
+            (Err(error), Some(destination)) => {
+                plan.warnings.push(format!("{destination} was left out: {error}"));
+                plan.change.mounts.retain(|mount| mount.destination != *destination);
+            }
+            (Err(error), None) => return Err(error),
+        }
     }
     record.warnings.extend(plan.warnings.iter().cloned());
     record.write(&plan.dir)?;
@@ -87,14 +94,7 @@ fn write_env(plan: &Plan) -> Result<(), Error> {
     if plan.change.env.is_empty() {
         return Ok(());
     }
-    let size = plan.change.env.iter().map(|var| var.name.as_str().len() + var.value.len() + 2).sum();
-    let mut text = Zeroizing::new(Vec::with_capacity(size));
-    for var in &plan.change.env {
-        text.extend_from_slice(var.name.as_str().as_bytes());
-        text.push(b'=');
-        text.extend_from_slice(var.value.expose());
-        text.push(0);
-    }
+    let text = Zeroizing::new(crate::launch::file(&plan.change.env));
     let path = plan.dir.join("env");
     create(&path, 0o600).and_then(|mut file| file.write_all(&text)).map_err(io_error(&path))
 }

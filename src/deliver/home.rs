@@ -60,7 +60,7 @@ fn one_credential(
     }
     let mode = if file.writable { 0o600 } else { 0o400 };
     let inside = target.place.path.to_string_lossy().into_owned();
-    mount(plan, around, target, file.content.clone(), mode, what, !file.pending)?;
+    put(plan, around, target, file.content.clone(), mode, what, !file.pending)?;
     Ok(Some(inside))
 }
 
@@ -102,7 +102,7 @@ fn one_settings_file(
         ));
     }
     plan.settings.push((target.place.path.clone(), plan.files.len()));
-    mount(plan, around, target, content, 0o600, what, false)
+    put(plan, around, target, content, 0o600, what, false)
 }
 
 /// `text` with the values of `file`; nothing when they are there.
@@ -145,7 +145,8 @@ fn read(place: &Place) -> Option<String> {
     (length as u64 <= LONGEST_SETTINGS).then_some(text)
 }
 
-fn mount(
+/// Plans a file of our tmpfs, mounted on `target`.
+pub(super) fn put(
     plan: &mut Plan,
     around: &Surroundings<'_>,
     target: Target,
@@ -164,7 +165,8 @@ fn mount(
     let source = plan.dir.join("files").join(plan.taken.len().to_string());
     let owner = (around.owner.host_uid, around.owner.host_gid);
     plan.files.push(PlannedFile { path: source.clone(), content, mode, owner });
-    plan.mountpoints.extend(Mountpoint::for_target(&target));
+    let dispensable = (!required).then(|| target.place.path.to_string_lossy().into_owned());
+    plan.mountpoints.extend(Mountpoint::for_target(&target).map(|made| Mountpoint { dispensable, ..made }));
     for mount in target.mounts(&source, mode & 0o200 != 0, around.owner) {
         // Two files in one missing directory of a tmpfs need it once.
         if !plan.change.mounts.contains(&mount) {

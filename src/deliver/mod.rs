@@ -7,6 +7,7 @@
 
 mod carry_out;
 mod home;
+mod launcher;
 mod mountpoint;
 mod order;
 mod owner;
@@ -19,7 +20,7 @@ pub use carry_out::carry_out;
 pub use mountpoint::{Kind, Mountpoint};
 pub use order::{AgentOrder, Order, SecretOrder};
 pub use owner::Owner;
-pub use plan::{Claim, Context, Plan, PlannedFile, plan};
+pub use plan::{Claim, Context, EnvWay, Plan, PlannedFile, plan};
 pub use tree::{Base, Found, Place, Tree};
 
 use std::path::PathBuf;
@@ -90,6 +91,12 @@ pub enum Error {
     /// A variable would be used in place of the credential, or send it away.
     #[error("{0}; on_shadow = \"fail\" in the configuration forbids it")]
     Shadowed(String),
+    /// The launcher cannot be put in front of nothing.
+    #[error("the container has no command in process.args that the launcher could be put in front of")]
+    NoCommand,
+    /// The launcher is missing.
+    #[error("the launcher {0} is missing; install Keyslip again")]
+    NoLauncher(PathBuf),
     /// A step failed.
     #[error("{path}: {source}{}", hint(.source))]
     Io {

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
@@ -45,6 +46,9 @@ pub struct Mountpoint {
     pub root: (u32, u32),
     /// In a volume nothing is done with more rights than the agent's user has.
     pub as_owner: bool,
+    /// The path in the container, if the start can do without it.
+    #[serde(skip)]
+    pub dispensable: Option<String>,
 }
 
 impl Mountpoint {
@@ -66,6 +70,7 @@ impl Mountpoint {
             owner: target.owner,
             root: target.root,
             as_owner,
+            dispensable: None,
         })
     }
 
@@ -74,15 +79,31 @@ impl Mountpoint {
     /// # Errors
     /// When something cannot be made. Nothing is left behind then.
     pub fn make(&self) -> Result<(), Error> {
-        self.make_all().map_err(|source| {
+        let made = match self.make_all(self.as_owner) {
+            // podman gives a new volume to the container's user only after its precreate hooks.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.as_owner && self.is_new_volume() => {
+                self.make_all(false)
+            }
+            other => other,
+        };
+        made.map_err(|source| {
             self.remove();
             Error::Io { path: self.path(), source }
         })
     }
 
-    fn make_all(&self) -> io::Result<()> {
+    /// A volume that nobody has put anything into, and nobody but root can: every name in it will
+    /// be made here.
+    fn is_new_volume(&self) -> bool {
+        let ours = |about: std::fs::Metadata| (about.uid(), about.gid()) == self.root || about.uid() == 0;
+        self.existing == 0
+            && std::fs::metadata(&self.base).is_ok_and(|about| about.mode() & 0o022 == 0 && ours(about))
+            && std::fs::read_dir(&self.base).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    fn make_all(&self, as_owner: bool) -> io::Result<()> {
         let mut dir = self.open_base()?;
-        let _identity = match self.as_owner {
+        let _identity = match as_owner {
             true => Some(FsIdentity::assume(self.owner.0, self.owner.1)?),
             false => None,
         };
@@ -98,7 +119,7 @@ impl Mountpoint {
                     rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode))
                 };
                 match made {
-                    Ok(()) if !self.as_owner => {
+                    Ok(()) if !as_owner => {
                         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
                         rustix::fs::chownat(&dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
                     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::home;
+use super::launcher;
 use super::mountpoint::Mountpoint;
 use super::order::{AgentOrder, Order};
 use super::owner::Owner;
@@ -14,6 +15,17 @@ use crate::config::OnShadow;
 use crate::ledger::{AgentRecord, Key, SecretRecord, Status};
 use crate::oci::{Change, EnvVar, Spec};
 use crate::secret::Secret;
+
+/// How variables get to the main process.
+#[derive(Clone, Copy, Debug)]
+pub enum EnvWay<'a> {
+    /// In the specification.
+    Spec,
+    /// By the launcher, which is at this path on the host.
+    Launcher(&'a Path),
+    /// Not any more: the runtime has read the specification.
+    TooLate,
+}
 
 /// Where and how to deliver.
 #[derive(Debug)]
@@ -26,6 +38,8 @@ pub struct Context<'a> {
     pub request_mounts: Vec<usize>,
     /// What to do about variables that shadow or redirect a credential.
     pub on_shadow: OnShadow,
+    /// How variables get to the main process.
+    pub env: EnvWay<'a>,
 }
 
 /// A file on the tmpfs.
@@ -117,6 +131,19 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         home::settings(&mut plan, &around, spec, agent);
         paths.extend(agent.secret_file.iter().map(|(name, _)| format!("{}/{name}", secrets::DIRECTORY)));
         plan.agents.push(record(agent, env, paths));
+    }
+    match context.env {
+        EnvWay::Spec => {}
+        EnvWay::Launcher(program) => launcher::plan(&mut plan, &around, spec, program)?,
+        EnvWay::TooLate => {
+            for var in std::mem::take(&mut plan.change.env) {
+                plan.warnings.push(format!(
+                    "{} was not delivered: a hook at createRuntime comes too late for variables; use the shim or precreate",
+                    var.name
+                ));
+            }
+            plan.agents.iter_mut().for_each(|agent| agent.env.clear());
+        }
     }
     plan.secrets = order
         .secrets

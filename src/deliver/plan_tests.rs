@@ -36,6 +36,7 @@ impl Lab {
             bundle: self.dir.path(),
             dir: PathBuf::from("/run/keyslip/s"),
             request_mounts: Vec::new(),
+            env: EnvWay::Spec,
             on_shadow,
         };
         plan(order, &spec, context)

@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::clock::Instant;
+
+/// How long a container may take from its first hook to its second, in seconds.
+const UNCLAIMED: i64 = 600;
 
 /// A process, told from a later one with the same number by its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,8 @@ pub(super) fn quick(record: &Record) -> Liveness {
     match record.process {
         Some(process) if process.is_alive() => Liveness::Alive,
         Some(_) => Liveness::Dead,
+        // A hook that ran before the runtime, for a container that never came.
+        None if record.container.is_empty() && Instant::now().since(record.created) > UNCLAIMED => Liveness::Dead,
         None => Liveness::Unknown,
     }
 }
@@ -69,6 +75,10 @@ fn ask_runtime(record: &Record) -> Liveness {
     #[derive(Deserialize)]
     struct State {
         status: String,
+    }
+    // Containers of hooks have no runtime that could be asked; nothing is looked up in PATH.
+    if !record.runtime.is_absolute() {
+        return Liveness::Unknown;
     }
     let mut command = Command::new(&record.runtime);
     if let Some(root) = &record.root {

@@ -1,12 +1,12 @@
 //! The audit log, one JSON line an event; and messages to syslog.
 
 use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::clock::Instant;
@@ -73,6 +73,42 @@ pub fn audit(state: &Path, event: Event, engine: &str, container: &str, record: 
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(state);
     let log = File::options().append(true).create(true).mode(0o600).open(state.join("audit.log"));
     let _ = log.and_then(|mut log| log.write_all(&text));
+}
+
+/// A refusal or failure of the past.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// When.
+    pub time: Instant,
+    /// `denied` or `failed`.
+    pub event: String,
+    /// For which engine.
+    pub engine: String,
+    /// For which container; empty when a hook did not know yet.
+    pub container: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// How much of the end of the log is looked at.
+const TAIL: u64 = 64 << 10;
+
+/// The refusals and failures of the last `seconds`, the newest last.
+#[must_use]
+pub fn problems(state: &Path, seconds: i64) -> Vec<Problem> {
+    let Ok(mut log) = File::open(state.join("audit.log")) else { return Vec::new() };
+    let length = log.metadata().map_or(0, |about| about.len());
+    let mut text = Vec::new();
+    if log
+        .seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .and_then(|_| log.take(TAIL).read_to_end(&mut text))
+        .is_err()
+    {
+        return Vec::new();
+    }
+    let now = Instant::now();
+    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Problem>(line).ok());
+    lines.filter(|it| (it.event == "denied" || it.event == "failed") && now.since(it.time) < seconds).collect()
 }
 
 /// Sends a message to syslog, if there is one; never waits. `severity` is syslog's: 3 error,

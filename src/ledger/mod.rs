@@ -25,7 +25,7 @@ mod reap;
 mod record;
 
 pub use alive::{Liveness, Process, liveness};
-pub use audit::{Event, audit, tell_syslog};
+pub use audit::{Event, Problem, audit, problems, tell_syslog};
 pub use fingerprint::Fingerprinter;
 pub use index::Key;
 pub use reap::{clean_up, reap_some};

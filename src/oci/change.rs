@@ -45,6 +45,8 @@ pub struct Annotation {
 pub struct Change {
     /// Variables of the main process.
     pub env: Vec<EnvVar>,
+    /// What goes in front of the command of the main process.
+    pub before_command: Vec<String>,
     /// Mounts, after those that are there.
     pub mounts: Vec<NewMount>,
     /// Positions of mounts to take out: requests in the form of a mount.
@@ -78,6 +80,10 @@ impl Change {
         let mut edits = Edits::default();
         if values == Values::With && !self.env.is_empty() {
             add_env(&mut edits, spec.text, &spec.process, &self.env);
+        }
+        if let (Some(raw), false) = (spec.process.args_field.present(), self.before_command.is_empty()) {
+            let items: String = self.before_command.iter().map(|item| quote(item) + ",").collect();
+            edits.insert(place(spec.text, raw.get()).start + 1, items);
         }
         self.edit_mounts(&mut edits, spec, bundle);
         self.edit_annotations(&mut edits, spec);

@@ -8,10 +8,12 @@
 mod argv;
 mod change;
 mod spec;
+mod state;
 
 pub use argv::{Call, Command};
 pub use change::{Annotation, Change, EnvVar, NewMount, process_with, process_with_env};
 pub use spec::{IdMap, Mount, Process, Spec};
+pub use state::State;
 
 /// The text every request form contains.
 const MARK: &str = "keyslip";

@@ -50,6 +50,7 @@ pub struct Process<'a> {
     /// The text.
     pub text: &'a str,
     pub(super) env_field: Field<'a>,
+    pub(super) args_field: Field<'a>,
 }
 
 /// A mount of the specification.
@@ -130,6 +131,8 @@ struct ProcessView<'a> {
     user: Option<UserView>,
     #[serde(borrow, default)]
     env: Field<'a>,
+    #[serde(borrow, default)]
+    args: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -256,7 +259,13 @@ impl<'a> Process<'a> {
         let view: ProcessView<'a> = serde_json::from_str(text)?;
         let user = view.user.unwrap_or(UserView { uid: 0, gid: 0 });
         let env = elements::<Text<'a>>(view.env.present())?.into_iter().map(|entry| entry.0).collect();
-        Ok(Self { env, uid: user.uid, gid: user.gid, text, env_field: view.env })
+        Ok(Self { env, uid: user.uid, gid: user.gid, text, env_field: view.env, args_field: view.args })
+    }
+
+    /// Whether it has a command.
+    #[must_use]
+    pub fn has_command(&self) -> bool {
+        self.args_field.present().is_some_and(|raw| raw.get().contains('"'))
     }
 
     /// The value of a variable; the first one where it stands twice, as `getenv` has it.

@@ -65,13 +65,17 @@ pub fn decide(
             None
         }
     };
-    let (request, form) = match (annotated, found.by_mount.is_empty()) {
-        (None, true) => return Ok(None),
-        (None, false) => (found.by_mount, Form::Mount),
-        (Some(request), true) => (request, Form::Annotation),
-        (Some(request), false) => (request.merged(found.by_mount)?, Form::Annotation),
-    };
-    Ok(Some(Granted { request, form }))
+    let forms =
+        [(annotated, Form::Annotation), (Some(found.by_mount), Form::Mount), (Some(found.by_device), Form::Cdi)];
+    let mut granted: Option<Granted> = None;
+    for (request, form) in forms {
+        let Some(request) = request.filter(|request| !request.is_empty()) else { continue };
+        granted = Some(match granted {
+            None => Granted { request, form },
+            Some(before) => Granted { request: before.request.merged(request)?, form: before.form },
+        });
+    }
+    Ok(granted)
 }
 
 /// Checks what is to be delivered, templates resolved, against the rules.

@@ -167,6 +167,8 @@ pub struct Found {
     pub by_mount: Request,
     /// Which mounts those are, by their position.
     pub mounts: Vec<usize>,
+    /// What devices ask for; the engine names them to the hook, not in the specification.
+    pub by_device: Request,
 }
 
 /// Reads every request in `spec`; `directory` is the request directory of this host.
@@ -175,7 +177,7 @@ pub struct Found {
 /// When a request mount names something impossible.
 pub fn read(spec: &Spec<'_>, directory: &Path) -> Result<Found, Error> {
     let (by_mount, mounts) = mount::read(spec, directory)?;
-    Ok(Found { by_annotation: annotation::read(spec), by_mount, mounts })
+    Ok(Found { by_annotation: annotation::read(spec), by_mount, mounts, by_device: Request::default() })
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ mod entry;
 mod exec;
 mod identity;
 mod memfd;
+mod mounts;
 mod supervise;
 
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
 pub use identity::{FsIdentity, as_user};
 pub use memfd::{memory_file, secure_stdio};
+pub use mounts::set_mount_attributes;
 pub use supervise::{Ended, supervise};
 
 use std::io;

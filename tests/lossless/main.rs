@@ -23,6 +23,7 @@ fn change() -> Change {
             kind: "bind",
             options: vec!["bind".to_owned(), "ro".to_owned()],
         }],
+        before_command: Vec::new(),
         without_mounts: Vec::new(),
         annotations: vec![Annotation { key: "dev.keyslip.sandbox", value: "abc".to_owned() }],
     }

@@ -8,7 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use keyslip::journal::Journal;
+use keyslip::deliver::EnvWay;
+use keyslip::journal::{Journal, sentence};
 use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record};
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
@@ -27,7 +28,7 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let result = start(shim, &site, &bundle, &path, &text);
     if let Err(error) = &result {
         let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
-        note(shim, &site, if denied { Event::Denied } else { Event::Failed }, None, Some(&format!("{error:#}")));
+        note(shim, &site, if denied { Event::Denied } else { Event::Failed }, None, Some(&sentence(error.chain())));
     }
     result
 }
@@ -44,6 +45,8 @@ fn start(shim: &Shim<'_>, site: &Site, bundle: &Path, path: &Path, text: &str) -
         container: shim.call.container().ok_or(oci::Error::Call("a container id"))?,
         bundle,
         spec: &spec,
+        env: EnvWay::Spec,
+        devices: &[],
         dry_run: false,
     };
     let mut journal = Journal::default();

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use keyslip::clock::Instant;
 use keyslip::config::Level;
-use keyslip::journal::Journal;
+use keyslip::journal::{Journal, sentence};
 use keyslip::json::quote;
 use keyslip::ledger::tell_syslog;
 
@@ -14,7 +14,7 @@ use crate::{Shim, create};
 
 /// Reports a failed call; returns the exit code.
 pub fn failure(shim: &Shim<'_>, error: &anyhow::Error) -> i32 {
-    let message = format!("keyslip: container {}: {error:#}", create::name(shim.call.container()));
+    let message = format!("keyslip: container {}: {}", create::name(shim.call.container()), sentence(error.chain()));
     eprintln!("{message}");
     // docker and containerd show the last line of this file and nothing else.
     if let Some(mut log) = shim.call.log().and_then(|path| File::options().append(true).create(true).open(path).ok()) {

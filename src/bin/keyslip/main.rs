@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use keyslip::journal::sentence;
 use keyslip::site::Site;
 
 /// Puts an AI coding agent's credential into its sandbox. Log in once on the host; every container
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("keyslip: {error:#}");
+            eprintln!("keyslip: {}", sentence(error.chain()));
             ExitCode::FAILURE
         }
     }

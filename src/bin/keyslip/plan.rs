@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use keyslip::deliver::EnvWay;
 use keyslip::journal::Journal;
 use keyslip::ledger::Status;
 use keyslip::oci::{self, Spec};
@@ -74,6 +75,8 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
         container: &args.container,
         bundle: &bundle,
         spec: &spec,
+        env: EnvWay::Spec,
+        devices: &[],
         dry_run: true,
     };
     let mut journal = Journal::default();

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use keyslip::agent;
+use keyslip::clock::DAY;
 use keyslip::config;
+use keyslip::ledger::{Problem, problems};
 use keyslip::site::Site;
 use keyslip::source::store_of;
 use keyslip::sys::is_memory_backed;
@@ -14,6 +16,9 @@ use crate::auth::{self, Login};
 use crate::list::{self, Sandbox};
 use crate::output::{self, Format};
 
+/// Most problems shown to people; JSON has all of them.
+const SHOWN: usize = 10;
+
 #[derive(Serialize)]
 struct Report {
     configuration: PathBuf,
@@ -21,6 +26,7 @@ struct Report {
     runtime: PathBuf,
     logins: Vec<Login>,
     containers: Vec<Sandbox>,
+    problems: Vec<Problem>,
     next: Vec<String>,
 }
 
@@ -36,6 +42,7 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
         runtime: site.runtime.clone(),
         logins,
         containers,
+        problems: problems(&site.state, DAY),
         next,
     };
     if format.json {
@@ -55,6 +62,13 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     if !report.containers.is_empty() {
         println!();
         list::print(&report.containers);
+    }
+    if !report.problems.is_empty() {
+        println!("\nrefused or failed in the last day:");
+    }
+    for Problem { time, event, engine, container, reason } in report.problems.iter().rev().take(SHOWN) {
+        let container = if container.is_empty() { "a container" } else { container };
+        println!("{time}  {event}  {engine}  {container:.24}  {}", reason.as_deref().unwrap_or("the runtime said why"));
     }
     if !report.next.is_empty() {
         println!();

@@ -1,0 +1,103 @@
+//! `createRuntime` and `prestart`. After `precreate` it only learns the container's id; without it
+//! the files are delivered here, by mounts into the namespace that the runtime has just made.
+
+use std::path::Path;
+
+use anyhow::Context;
+use keyslip::deliver::{self, EnvWay};
+use keyslip::journal::{Journal, sentence};
+use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record, SandboxId};
+use keyslip::oci::{self, Spec, State};
+use keyslip::pipeline::{self, Input};
+use keyslip::{config, policy, request};
+
+use crate::{Hook, into_container};
+
+/// The runtime's name in keys of containers that a hook delivered to: it stands for the bundle.
+pub const HOOK: &str = "hook";
+
+pub fn run(hook: &Hook) -> anyhow::Result<()> {
+    let state = crate::state()?;
+    let ledger = Ledger::at(&hook.site.runtime);
+    if let Some(record) = prepared_before(&ledger, &state) {
+        return bind(&ledger, record, &state);
+    }
+    let result = deliver_now(hook, &ledger, &state);
+    if let Err(error) = &result {
+        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
+        let event = if denied { Event::Denied } else { Event::Failed };
+        hook.note(event, &state.id, None, Some(&sentence(error.chain())));
+    }
+    result
+}
+
+/// The record that an earlier stage made for this container: named by the annotation, and either
+/// not bound to a container yet or bound to this one. The name is random, so that nobody can take
+/// somebody else's.
+fn prepared_before(ledger: &Ledger, state: &State) -> Option<Record> {
+    let id = SandboxId::try_from(state.annotations.get(request::SANDBOX)?.clone()).ok()?;
+    let record = Record::read(&ledger.sandbox(&id)).ok()?;
+    (record.container.is_empty() || record.container == state.id).then_some(record)
+}
+
+fn bind(ledger: &Ledger, mut record: Record, state: &State) -> anyhow::Result<()> {
+    record.container.clone_from(&state.id);
+    record.process = record.process.or_else(|| Process::find(state.pid));
+    record.phase = Phase::Live;
+    let key = key(state);
+    ledger.enter(&key, &record.id, true)?;
+    record.write(&ledger.sandbox(&record.id))?;
+    Ok(())
+}
+
+/// How a container that came through a hook is found.
+pub fn key(state: &State) -> Key {
+    Key::new(Path::new(HOOK), Some(state.bundle.as_os_str()), state.id.as_ref())
+}
+
+fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()> {
+    let path = state.bundle.join("config.json");
+    let text = oci::read(&path)?;
+    if hook.devices.is_empty() && !oci::mentions_us(&text) {
+        return Ok(());
+    }
+    let spec = Spec::parse(&text, &path)?;
+    let config = config::load(&hook.site.config)?;
+    let input = Input {
+        site: &hook.site,
+        config: &config,
+        engine: &hook.engine,
+        runtime: Path::new(HOOK),
+        root: Some(state.bundle.as_os_str()),
+        container: state.id.as_ref(),
+        bundle: &state.bundle,
+        spec: &spec,
+        env: EnvWay::TooLate,
+        devices: &hook.devices,
+        dry_run: false,
+    };
+    let mut journal = Journal::default();
+    let Some(mut prepared) = pipeline::prepare(&input, &mut journal)? else {
+        if journal.ignored {
+            hook.note(Event::Ignored, &state.id, None, journal.warnings.first().map(String::as_str));
+        }
+        return Ok(());
+    };
+    ledger.make()?;
+    deliver::carry_out(&mut prepared.plan, ledger, &mut prepared.record)?;
+    let mut record = prepared.record;
+    record.phase = Phase::Live;
+    record.process = Process::find(state.pid);
+    let rootfs = spec.rootfs(&state.bundle);
+    let done = into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
+        .with_context(|| format!("container {}", state.id))
+        .and_then(|()| Ok(record.write(&prepared.plan.dir)?))
+        .and_then(|()| Ok(ledger.enter(&key(state), &record.id, true)?));
+    if done.is_err() {
+        ledger::clean_up(ledger, &record);
+    }
+    done?;
+    hook.note(Event::Delivered, &state.id, Some(&record), None);
+    ledger::reap_some(ledger, &record.id);
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! `poststop`: what the container had is removed.
+
+use keyslip::ledger::{self, Event, Ledger, Record, SandboxId};
+use keyslip::request;
+
+use crate::{Hook, create_runtime};
+
+pub fn run(hook: &Hook) -> anyhow::Result<()> {
+    let state = crate::state()?;
+    let ledger = Ledger::at(&hook.site.runtime);
+    let named = state.annotations.get(request::SANDBOX).and_then(|id| SandboxId::try_from(id.clone()).ok());
+    let Some(id) = named.or_else(|| ledger.find(&create_runtime::key(&state))) else { return Ok(()) };
+    let Ok(record) = Record::read(&ledger.sandbox(&id)) else { return Ok(()) };
+    // Another container's name in the annotation is nobody's permission to remove what it has.
+    if record.container == state.id {
+        ledger.leave(&create_runtime::key(&state), &id);
+        ledger::clean_up(&ledger, &record);
+        hook.note(Event::Cleaned, &state.id, Some(&record), None);
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `precreate`: podman hands over the specification before it writes it down, and shows it in
+//! `inspect`. So no value may be in it: variables go by the launcher.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use keyslip::deliver::{self, EnvWay};
+use keyslip::journal::{Journal, sentence};
+use keyslip::ledger::{Event, Ledger, reap_some};
+use keyslip::oci::{self, Spec};
+use keyslip::pipeline::{self, Input};
+use keyslip::{config, policy};
+use zeroize::Zeroizing;
+
+use crate::Hook;
+
+pub fn run(hook: &Hook) -> anyhow::Result<()> {
+    let text = crate::standard_input()?;
+    let result = changed(hook, &text);
+    if let Err(error) = &result {
+        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
+        let event = if denied { Event::Denied } else { Event::Failed };
+        hook.note(event, "", None, Some(&sentence(error.chain())));
+    }
+    let out = result?;
+    let out = out.as_ref().map_or(text.as_bytes(), |out| out.as_slice());
+    std::io::stdout().write_all(out).context("cannot write the specification to standard output")
+}
+
+/// The changed specification, if anything changes.
+fn changed(hook: &Hook, text: &str) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+    if !oci::mentions_us(text) {
+        return Ok(None);
+    }
+    let spec = Spec::parse(text, Path::new("the specification on standard input"))?;
+    let config = config::load(&hook.site.config)?;
+    let in_spec = config.env_in_spec;
+    let input = Input {
+        site: &hook.site,
+        config: &config,
+        engine: &hook.engine,
+        runtime: Path::new(""),
+        root: None,
+        // Not known yet, and not to be guessed: a bind mount's source can say anything.
+        container: "".as_ref(),
+        bundle: Path::new("/"),
+        spec: &spec,
+        env: if in_spec { EnvWay::Spec } else { EnvWay::Launcher(&hook.launcher) },
+        devices: &[],
+        dry_run: false,
+    };
+    let mut journal = Journal::default();
+    let prepared = pipeline::prepare(&input, &mut journal)?;
+    let Some(mut prepared) = prepared else {
+        if journal.ignored {
+            hook.note(Event::Ignored, "", None, journal.warnings.first().map(String::as_str));
+        }
+        return Ok(None);
+    };
+    if in_spec && !prepared.plan.change.env.is_empty() {
+        let warning = "env = \"spec\": podman writes the variables to its disk and shows them in inspect";
+        prepared.record.warnings.push(warning.to_owned());
+    }
+    let ledger = Ledger::at(&hook.site.runtime);
+    ledger.make()?;
+    deliver::carry_out(&mut prepared.plan, &ledger, &mut prepared.record)?;
+    hook.note(Event::Delivered, "", Some(&prepared.record), None);
+    reap_some(&ledger, &prepared.record.id);
+    Ok(Some(prepared.plan.change.apply(&spec, None)))
+}

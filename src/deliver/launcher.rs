@@ -1,0 +1,41 @@
+//! Variables by the launcher: for hooks, which must not put a value into the specification, because
+//! the engine writes it to a disk and shows it.
+
+use std::path::Path;
+
+use super::Error;
+use super::home::put;
+use super::mountpoint::Kind;
+use super::place::Surroundings;
+use super::plan::Plan;
+use crate::launch;
+use crate::oci::Spec;
+use crate::secret::Secret;
+
+/// Moves the variables of the plan into a file for the launcher, and puts the launcher in front of
+/// the command.
+pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, spec: &Spec<'_>, program: &Path) -> Result<(), Error> {
+    let env = std::mem::take(&mut plan.change.env);
+    if env.is_empty() {
+        return Ok(());
+    }
+    if !spec.process.has_command() {
+        return Err(Error::NoCommand);
+    }
+    if !program.is_file() {
+        return Err(Error::NoLauncher(program.to_owned()));
+    }
+    let target = around.target(Path::new(launch::ENVIRONMENT), Kind::File, "the launcher's variables")?;
+    let content = Secret::new(launch::file(&env));
+    put(plan, around, target, content, 0o400, "the launcher's variables".to_owned(), true)?;
+    let target = around.target(Path::new(launch::PROGRAM), Kind::File, "the launcher")?;
+    plan.mountpoints.extend(super::Mountpoint::for_target(&target));
+    for mut mount in target.mounts(program, false, around.owner) {
+        mount.options.retain(|option| option != "noexec");
+        if !plan.change.mounts.contains(&mount) {
+            plan.change.mounts.push(mount);
+        }
+    }
+    plan.change.before_command.push(launch::PROGRAM.to_owned());
+    Ok(())
+}
