@@ -126,7 +126,7 @@ fn a_tmpfs_home_takes_the_login_and_belongs_to_the_user() {
         is_codex_login(&lab.ok("podman exec c sh -c 'cat ~/.codex/auth.json'"), runtime);
         let seen = lab.ok("podman exec c sh -c 'cd ~; stat -c \"%n %a %u\" .codex .codex/auth.json; touch .codex/history && echo writable'");
         assert_eq!(seen, ".codex 700 1000\n.codex/auth.json 400 1000\nwritable", "{runtime}");
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         lab.assert_nothing_left(runtime);
     }
 }
@@ -157,7 +157,7 @@ fn a_home_volume_takes_the_login_and_only_one_container_at_a_time_has_one_in_it(
             "{runtime}: {second}"
         );
         is_codex_login(&lab.ok("podman exec first sh -c 'cat ~/.codex/auth.json'"), runtime);
-        lab.ok("podman rm -f -t0 first second");
+        lab.remove("first second");
         lab.assert_nothing_left(runtime);
         assert_eq!(
             lab.ok(&format!("cd {volume}; find . -mindepth 1 | sort")),
@@ -167,7 +167,7 @@ fn a_home_volume_takes_the_login_and_only_one_container_at_a_time_has_one_in_it(
         // Once the first is gone, another may have it.
         lab.ok(&format!("{run} --name third bb sleep 1000"));
         is_codex_login(&lab.ok("podman exec third sh -c 'cat ~/.codex/auth.json'"), runtime);
-        lab.ok("podman rm -f -t0 third");
+        lab.remove("third");
         lab.assert_nothing_left(runtime);
     }
 }

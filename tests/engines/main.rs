@@ -14,4 +14,5 @@ mod places;
 mod podman;
 mod requests;
 mod rootless;
+mod sharing;
 mod transparency;

@@ -98,7 +98,7 @@ fn podmans_own_secrets_stay_beside_ours() {
         lab.ok("podman restart -t0 c");
         let seen = lab.ok("podman exec c sh -c 'cat /run/secrets/their-secret /run/secrets/claude'");
         assert_eq!(seen, "theirs\n<CLAUDE>", "{runtime}: after restart");
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         lab.assert_nothing_left(runtime);
     }
 }

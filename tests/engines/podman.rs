@@ -47,7 +47,7 @@ fn lives(name: &str, case: &Case) {
             "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>",
             "{what}: main process"
         );
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         lab.assert_nothing_left(&what);
     }
 }
@@ -102,7 +102,7 @@ fn nothing_secret_is_written_to_a_volume_and_mountpoints_go() {
         let run =
             format!("podman --runtime {runtime} run -d --name c --annotation dev.keyslip.agents=claude --user 1000");
         lab.ok(&format!("{run} -v {volume}:/home/dev bb sleep 1000; podman exec c sh -c 'echo mine >/home/dev/work'"));
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         let left =
             lab.ok(&format!("cd $(podman volume inspect {volume} --format '{{{{.Mountpoint}}}}'); find . -type f"));
         assert_eq!(left, "./work", "{runtime}");
@@ -148,7 +148,7 @@ fn a_health_check_is_authenticated() {
         ));
         lab.ok("podman healthcheck run c");
         assert_eq!(lab.ok("podman inspect c --format '{{.State.Healthcheck.Status}}'"), "healthy", "{runtime}");
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         lab.assert_nothing_left(runtime);
     }
 }
@@ -170,7 +170,7 @@ fn podmans_own_errors_stay_as_they_are() {
             "podman --runtime {runtime} run -d --name c --annotation dev.keyslip.agents=claude bb sleep 1000"
         ));
         assert_eq!(lab.sh("podman exec c no-such-program").code(), Some(127), "{runtime}");
-        lab.ok("podman rm -f -t0 c");
+        lab.remove("c");
         assert_eq!(lab.ok("podman ps -aq"), "", "{runtime}");
         lab.assert_nothing_left(runtime);
     }
@@ -199,7 +199,8 @@ fn a_request_mount_asks_and_is_not_seen_in_the_container() {
         lab.ok(&format!("podman --runtime {runtime} run -d --name c {mount} bb sleep 1000"));
         let seen = lab.ok("podman exec c sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN; cat /run/secrets/claude; echo; grep -c request /proc/self/mountinfo || true; ls -d /request 2>/dev/null || true'");
         assert_eq!(seen, "<CLAUDE>\n<CLAUDE>\n0", "{runtime}");
-        lab.ok("podman rm -f -t0 c; rm /run/keyslip/request/claude");
+        lab.remove("c");
+        lab.ok("rm /run/keyslip/request/claude");
         lab.assert_nothing_left(runtime);
     }
 }

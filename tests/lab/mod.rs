@@ -218,6 +218,13 @@ impl Lab {
         self.ok("podman import -q -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' $W/image.tar bb");
     }
 
+    /// Ends and removes containers of podman. Now and then podman 4.3 with a user namespace leaves
+    /// its own `shm` mounted at the first attempt, whatever the runtime is.
+    #[track_caller]
+    pub fn remove(&self, names: &str) {
+        self.ok(&format!("podman rm -f -t0 {names} || {{ sleep 0.5; podman rm -f -t0 {names}; }}"));
+    }
+
     /// Asserts that no container has left anything: no file below a runtime directory, no mount.
     #[track_caller]
     pub fn assert_nothing_left(&self, what: &str) {
