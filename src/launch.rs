@@ -6,12 +6,27 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::oci::EnvVar;
+use crate::secret::Secret;
 
 /// Where the launcher is mounted in the container.
 pub const PROGRAM: &str = "/run/.keyslip/launch";
 
 /// Where its variables are: `NAME=value`, each ended by a NUL, as [`file`] writes them.
 pub const ENVIRONMENT: &str = "/run/.keyslip/env";
+
+/// The name of that file in the container's directory on the host.
+pub const HOST_FILE: &str = "launch";
+
+/// The variables in such a file.
+#[must_use]
+pub fn read_file(content: &[u8]) -> Vec<EnvVar> {
+    let entries = content.split(|byte| *byte == 0).filter_map(|entry| {
+        let equals = entry.iter().position(|byte| *byte == b'=')?;
+        let name = std::str::from_utf8(&entry[..equals]).ok()?.parse().ok()?;
+        Some(EnvVar { name, value: Secret::new(entry[equals + 1..].to_vec()) })
+    });
+    entries.collect()
+}
 
 /// The content of such a file. The buffer is allocated once, so no copy of a value stays behind.
 #[must_use]

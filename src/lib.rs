@@ -20,6 +20,7 @@
 //! 6. [`deliver`] plans where everything goes and then does it, or undoes it.
 //! 7. [`ledger`] remembers who holds what, and cleans up.
 //!
+//! [`lifetime`] is what happens after the start: new credentials are brought in, others taken away.
 //! [`pipeline`] runs the stages in this order. The programs in `src/bin` are thin drivers of it:
 //! `keyslip-runtime`, the shim in front of runc, crun and others; `keyslip-hook`, the OCI hook;
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
@@ -46,6 +47,8 @@ pub mod deliver;
 pub mod ledger;
 
 pub mod pipeline;
+
+pub mod lifetime;
 
 pub mod launch;
 

@@ -131,7 +131,8 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
 
     let fingerprints = if input.dry_run { Fingerprinter::none() } else { Fingerprinter::open(&site.state) };
     let with_env = !matches!(input.env, EnvWay::TooLate);
-    let mut finder = Finder { config, site, strict: granted.request.must_not_miss, with_env, fingerprints, journal };
+    let mut finder =
+        Finder { config, site, strict: Some(granted.request.must_not_miss), with_env, fingerprints, journal };
     let mut order = Order { user: granted.request.user.clone(), ..Order::default() };
     for (agent, settings) in chosen {
         order.agents.push(finder.agent(agent, settings)?);
@@ -192,19 +193,30 @@ fn choose(request: &Request, config: &Config) -> Result<Vec<(AgentRef, AgentSett
 }
 
 /// Finds credentials and renders them.
-struct Finder<'a> {
+pub struct Finder<'a> {
     config: &'a Config,
     site: &'a Site,
-    /// The container insists.
-    strict: bool,
+    /// Whether the container insists on its credential; nothing for one that runs already.
+    strict: Option<bool>,
     /// Variables can be delivered.
     with_env: bool,
     fingerprints: Fingerprinter,
     journal: &'a mut Journal,
 }
 
-impl Finder<'_> {
-    fn agent(&mut self, agent: AgentRef, settings: AgentSettings) -> Result<AgentOrder, Error> {
+impl<'a> Finder<'a> {
+    /// A finder for containers that run: nothing that is missing is an error for them.
+    #[must_use]
+    pub fn new(config: &'a Config, site: &'a Site, with_env: bool, journal: &'a mut Journal) -> Self {
+        let fingerprints = Fingerprinter::open(&site.state);
+        Self { config, site, strict: None, with_env, fingerprints, journal }
+    }
+
+    /// What an agent gets.
+    ///
+    /// # Errors
+    /// When the agent is unknown, a source is broken, or a missing credential is not acceptable.
+    pub fn agent(&mut self, agent: AgentRef, settings: AgentSettings) -> Result<AgentOrder, Error> {
         let definition = Definition::find(&agent.agent, &self.site.config)?;
         if definition.is_none() && settings.secret_name.is_none() {
             return Err(agent::Error::Unknown(agent.agent, self.site.config.join("agents.d")).into());
@@ -213,6 +225,7 @@ impl Finder<'_> {
         let mut order = AgentOrder {
             agent,
             definition,
+            settings: settings.clone(),
             rendering: Rendering::default(),
             secret_file: None,
             kind: None,
@@ -266,7 +279,11 @@ impl Finder<'_> {
         Ok(())
     }
 
-    fn secret(&mut self, name: &SecretName) -> Result<SecretOrder, Error> {
+    /// A secret file.
+    ///
+    /// # Errors
+    /// When it is not configured or cannot be read, or a missing one is not acceptable.
+    pub fn secret(&mut self, name: &SecretName) -> Result<SecretOrder, Error> {
         match source::find_secret(name, self.config, self.site, self.journal)? {
             Outcome::Found(credential) => Ok(SecretOrder {
                 name: name.clone(),
@@ -281,7 +298,8 @@ impl Finder<'_> {
     }
 
     fn missing(&mut self, why: String) -> Result<(), Error> {
-        if self.strict || self.config.on_missing == OnMissing::Fail {
+        let fails = |strict| strict || self.config.on_missing == OnMissing::Fail;
+        if self.strict.is_some_and(fails) {
             return Err(Error::Missing(why));
         }
         self.journal.warn(why);

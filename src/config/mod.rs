@@ -13,6 +13,8 @@ pub use load::{Error, load};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::names::{AgentName, EnvName, SecretName, TemplateName};
 
 /// What is configured. `Default` is what holds without any file.
@@ -52,10 +54,19 @@ pub struct Template {
 }
 
 /// How an agent gets its credential, where that differs from its definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AgentSettings {
     /// A secret file to use and nothing else.
     pub secret_name: Option<SecretName>,
     /// The variable that gets its content.
     pub auth_env_var: Option<EnvName>,
+}
+
+impl AgentSettings {
+    /// Whether nothing differs from the agent's definition.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -13,19 +13,21 @@ use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
 use crate::agent::{MovedBy, RenderedFile, SettingsFile};
 use crate::json;
+use crate::ledger::FileRecord;
+use crate::lifetime::in_place;
 use crate::oci::Spec;
 use crate::secret::Secret;
 
 /// Longest settings file of an image that is read to be merged with.
 const LONGEST_SETTINGS: u64 = 4 << 20;
 
-/// Plans the credential files of an agent; says where in the container they will be.
+/// Plans the credential files of an agent; returns what is to be written down about them.
 pub(super) fn credentials(
     plan: &mut Plan,
     around: &Surroundings<'_>,
     spec: &Spec<'_>,
     order: &AgentOrder,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<FileRecord>, Error> {
     let mut paths = Vec::new();
     for file in &order.rendering.files {
         match one_credential(plan, around, spec, file, order) {
@@ -45,7 +47,7 @@ fn one_credential(
     spec: &Spec<'_>,
     file: &RenderedFile,
     order: &AgentOrder,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<FileRecord>, Error> {
     let what = format!("the credential of {}", order.agent);
     let path = location(around, spec, &file.path, file.moved_by.as_ref());
     let target = around.target(&path, Kind::File, &what)?;
@@ -60,8 +62,11 @@ fn one_credential(
     }
     let mode = if file.writable { 0o600 } else { 0o400 };
     let inside = target.place.path.to_string_lossy().into_owned();
-    put(plan, around, target, file.content.clone(), mode, what, !file.pending)?;
-    Ok(Some(inside))
+    // Room for a later credential: a write of the same length to one page is seen whole.
+    let content = if file.writable && !file.pending { file.content.clone() } else { in_place::padded(&file.content) };
+    let host = put(plan, around, target, content, mode, what, !file.pending)?;
+    let owner = (around.owner.host_uid, around.owner.host_gid);
+    Ok(Some(FileRecord { inside, host, path: Some(file.path.clone()), owner }))
 }
 
 /// Plans the settings of an agent: the file as the container has it, with the missing values
@@ -102,7 +107,7 @@ fn one_settings_file(
         ));
     }
     plan.settings.push((target.place.path.clone(), plan.files.len()));
-    put(plan, around, target, content, 0o600, what, false)
+    put(plan, around, target, content, 0o600, what, false).map(drop)
 }
 
 /// `text` with the values of `file`; nothing when they are there.
@@ -145,8 +150,8 @@ fn read(place: &Place) -> Option<String> {
     (length as u64 <= LONGEST_SETTINGS).then_some(text)
 }
 
-/// Plans a file of our tmpfs, mounted on `target`.
-pub(super) fn put(
+/// Plans a file of our tmpfs, mounted on `target`; says where it is below the container's directory.
+fn put(
     plan: &mut Plan,
     around: &Surroundings<'_>,
     target: Target,
@@ -154,7 +159,7 @@ pub(super) fn put(
     mode: u32,
     what: String,
     required: bool,
-) -> Result<(), Error> {
+) -> Result<PathBuf, Error> {
     if let Some((_, other)) = plan.taken.iter().find(|(path, _)| *path == target.place.path) {
         return Err(Error::TwoForPath { path: target.place.path, one: other.clone(), two: what });
     }
@@ -162,7 +167,8 @@ pub(super) fn put(
     if let Some(key) = target.claim() {
         plan.claims.push(Claim { key, path: target.place.path.clone(), what, required });
     }
-    let source = plan.dir.join("files").join(plan.taken.len().to_string());
+    let host = Path::new("files").join(plan.taken.len().to_string());
+    let source = plan.dir.join(&host);
     let owner = (around.owner.host_uid, around.owner.host_gid);
     plan.files.push(PlannedFile { path: source.clone(), content, mode, owner });
     let dispensable = (!required).then(|| target.place.path.to_string_lossy().into_owned());
@@ -173,5 +179,5 @@ pub(super) fn put(
             plan.change.mounts.push(mount);
         }
     }
-    Ok(())
+    Ok(host)
 }

@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use super::Error;
-use super::home::put;
-use super::mountpoint::Kind;
+use super::mountpoint::{Kind, Mountpoint};
 use super::place::Surroundings;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedFile};
 use crate::launch;
 use crate::oci::Spec;
 use crate::secret::Secret;
@@ -26,10 +25,13 @@ pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, spec: &Spec<'_>, 
         return Err(Error::NoLauncher(program.to_owned()));
     }
     let target = around.target(Path::new(launch::ENVIRONMENT), Kind::File, "the launcher's variables")?;
-    let content = Secret::new(launch::file(&env));
-    put(plan, around, target, content, 0o400, "the launcher's variables".to_owned(), true)?;
+    let path = plan.dir.join(launch::HOST_FILE);
+    let owner = (around.owner.host_uid, around.owner.host_gid);
+    plan.mountpoints.extend(Mountpoint::for_target(&target));
+    plan.change.mounts.extend(target.mounts(&path, false, around.owner));
+    plan.files.push(PlannedFile { path, content: Secret::new(launch::file(&env)), mode: 0o400, owner });
     let target = around.target(Path::new(launch::PROGRAM), Kind::File, "the launcher")?;
-    plan.mountpoints.extend(super::Mountpoint::for_target(&target));
+    plan.mountpoints.extend(Mountpoint::for_target(&target));
     for mut mount in target.mounts(program, false, around.owner) {
         mount.options.retain(|option| option != "noexec");
         if !plan.change.mounts.contains(&mount) {

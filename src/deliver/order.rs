@@ -2,6 +2,7 @@
 
 use crate::agent::{Definition, Rendering};
 use crate::clock::Instant;
+use crate::config::AgentSettings;
 use crate::names::{AgentRef, SecretName};
 use crate::secret::Secret;
 use crate::source::Origin;
@@ -24,6 +25,8 @@ pub struct AgentOrder {
     pub agent: AgentRef,
     /// Its definition, if it has one.
     pub definition: Option<Definition>,
+    /// The settings it was found by.
+    pub settings: AgentSettings,
     /// Variables, files and settings; empty while the credential is pending.
     pub rendering: Rendering,
     /// The name and content of its secret file.

@@ -12,7 +12,7 @@ use super::place::Surroundings;
 use super::secrets::{self, SecretFile};
 use super::tree::Tree;
 use crate::config::OnShadow;
-use crate::ledger::{AgentRecord, Key, SecretRecord, Status};
+use crate::ledger::{AgentRecord, FileRecord, Key, SecretRecord, Status};
 use crate::oci::{Change, EnvVar, Spec};
 use crate::secret::Secret;
 
@@ -129,7 +129,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         let env = variables(&mut plan, spec, agent, &mut holders)?;
         let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
         home::settings(&mut plan, &around, spec, agent);
-        paths.extend(agent.secret_file.iter().map(|(name, _)| format!("{}/{name}", secrets::DIRECTORY)));
+        paths.extend(agent.secret_file.iter().map(|(name, _)| secrets::record(name, &owner)));
         plan.agents.push(record(agent, env, paths));
     }
     match context.env {
@@ -152,7 +152,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
             name: secret.name.clone(),
             status: status(secret.content.is_some()),
             fingerprint: secret.fingerprint.clone(),
-            file: format!("{}/{}", secrets::DIRECTORY, secret.name),
+            file: secrets::record(&secret.name, &owner),
         })
         .collect();
     Ok(plan)
@@ -211,7 +211,7 @@ fn shadows(plan: &mut Plan, spec: &Spec<'_>, agent: &AgentOrder, on_shadow: OnSh
     Ok(())
 }
 
-fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<String>) -> AgentRecord {
+fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<FileRecord>) -> AgentRecord {
     AgentRecord {
         agent: agent.agent.agent.clone(),
         account: agent.agent.account.clone(),
@@ -221,6 +221,7 @@ fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<String>) -> AgentReco
         fingerprint: agent.fingerprint.clone(),
         env,
         files,
+        settings: agent.settings.clone(),
     }
 }
 

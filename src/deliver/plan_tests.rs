@@ -51,6 +51,7 @@ fn agent(name: &str, rendering: Rendering) -> AgentOrder {
     AgentOrder {
         agent: name.parse().unwrap(),
         definition: None,
+        settings: crate::config::AgentSettings::default(),
         rendering,
         secret_file: Some((name.parse().unwrap(), Secret::from_text("sk-FAKE"))),
         kind: None,

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::Error;
 use super::mountpoint::{Kind, Mountpoint};
+use super::owner::Owner;
 use super::place::Surroundings;
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::Found;
+use crate::ledger::FileRecord;
 use crate::names::SecretName;
 use crate::secret::Secret;
 
@@ -51,6 +53,16 @@ pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, files: &[SecretFi
     plan.mountpoints.extend(Mountpoint::for_target(&target));
     plan.change.mounts.extend(target.mounts(&dir, false, around.owner));
     Ok(())
+}
+
+/// What is written down about a secret file.
+pub(super) fn record(name: &SecretName, owner: &Owner) -> FileRecord {
+    FileRecord {
+        inside: format!("{DIRECTORY}/{name}"),
+        host: Path::new("secrets").join(name.as_str()),
+        path: None,
+        owner: (owner.host_uid, owner.host_gid),
+    }
 }
 
 /// A mount of the container's own is there or below: hiding it would break what it is for.

@@ -23,6 +23,10 @@ pub enum Event {
     Ignored,
     /// A start failed.
     Failed,
+    /// A container that runs was brought up to date.
+    Synced,
+    /// A credential was taken away from a container that runs.
+    Revoked,
     /// What a container had was removed.
     Cleaned,
 }

@@ -82,6 +82,17 @@ impl Ledger {
         self.unlink("claim", &Key(key.to_owned()), id);
     }
 
+    /// Removes entries and claims of containers whose directories are gone.
+    pub fn remove_dangling(&self) {
+        for kind in ["index", "claim"] {
+            for entry in fs::read_dir(self.dir.join(kind)).into_iter().flatten().flatten() {
+                if read_link(&entry.path()).is_some_and(|id| !self.sandbox(&id).exists()) {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+    }
+
     fn link(&self, kind: &str, key: &Key, id: &SandboxId, replace: bool) -> Result<bool, Error> {
         let dir = self.dir.join(kind);
         let path = dir.join(&key.0);

@@ -28,8 +28,8 @@ pub use alive::{Liveness, Process, liveness};
 pub use audit::{Event, Problem, audit, problems, tell_syslog};
 pub use fingerprint::Fingerprinter;
 pub use index::Key;
-pub use reap::{clean_up, reap_some};
-pub use record::{AgentRecord, Phase, Record, SecretRecord, Status};
+pub use reap::{YOUNG, clean_up, is_young, reap_some};
+pub use record::{AgentRecord, FileRecord, Phase, Record, SecretRecord, Status};
 
 use std::fs;
 use std::io;

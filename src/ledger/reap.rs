@@ -32,7 +32,7 @@ pub fn clean_up(ledger: &Ledger, record: &Record) {
 /// finished.
 fn remove_sandbox(ledger: &Ledger, id: &SandboxId) {
     let dir = ledger.sandbox(id);
-    for part in ["env", "secrets", "files", "bundle"] {
+    for part in ["env", crate::launch::HOST_FILE, "secrets", "files", "bundle"] {
         let path = dir.join(part);
         let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
     }
@@ -50,9 +50,14 @@ pub fn reap_some(ledger: &Ledger, id: &SandboxId) {
     }
 }
 
+/// Whether something in the directory `sandbox` was made or removed in the last `seconds`.
+#[must_use]
+pub fn is_young(sandbox: &Path, seconds: i64) -> bool {
+    fs::metadata(sandbox).is_ok_and(|about| Instant::now().0 - about.mtime() < seconds)
+}
+
 fn reap(ledger: &Ledger, sandbox: &Path) {
-    let Ok(about) = fs::metadata(sandbox) else { return };
-    if Instant::now().0 - about.mtime() < YOUNG {
+    if is_young(sandbox, YOUNG) {
         return;
     }
     if let Ok(record) = Record::read(sandbox)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Process, SandboxId};
 use crate::clock::Instant;
+use crate::config::AgentSettings;
 use crate::deliver::Mountpoint;
 use crate::names::{Account, AgentName, SecretName};
 use crate::request::Form;
@@ -68,6 +69,8 @@ pub enum Status {
     Delivered,
     /// There was no credential; its mounts are there.
     Pending,
+    /// It was taken away again.
+    Revoked,
 }
 
 /// An agent of a container.
@@ -88,8 +91,26 @@ pub struct AgentRecord {
     pub fingerprint: Option<String>,
     /// Variables that carry it.
     pub env: Vec<String>,
-    /// Paths in the container that hold it.
-    pub files: Vec<String>,
+    /// Files that hold it.
+    pub files: Vec<FileRecord>,
+    /// The settings it was found by.
+    #[serde(default, skip_serializing_if = "AgentSettings::is_default")]
+    pub settings: AgentSettings,
+}
+
+/// A delivered file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileRecord {
+    /// Its path in the container.
+    pub inside: String,
+    /// Its path below the container's directory on the tmpfs.
+    pub host: PathBuf,
+    /// Which file of the agent's definition it is; none for a secret file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Host uid and gid.
+    pub owner: (u32, u32),
 }
 
 /// A secret file of a container.
@@ -102,8 +123,8 @@ pub struct SecretRecord {
     pub status: Status,
     /// A keyed hash of it.
     pub fingerprint: Option<String>,
-    /// Its path in the container.
-    pub file: String,
+    /// The file.
+    pub file: FileRecord,
 }
 
 impl Record {

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use keyslip::ledger::{Key, Ledger};
 use keyslip::oci::{self, EnvVar, Process, process_with_env};
-use keyslip::secret::Secret;
-use keyslip::{site, sys};
+use keyslip::{launch, site, sys};
 use zeroize::Zeroizing;
 
 use crate::{Shim, exec_options};
@@ -52,10 +51,7 @@ fn descriptor(file: &impl AsRawFd) -> PathBuf {
 
 /// The stored variables that the process does not set itself.
 fn missing(process: &Process<'_>, stored: &[u8]) -> Vec<EnvVar> {
-    let entries = stored.split(|byte| *byte == 0).filter_map(|entry| {
-        let equals = entry.iter().position(|byte| *byte == b'=')?;
-        let name = std::str::from_utf8(&entry[..equals]).ok()?.parse().ok()?;
-        Some(EnvVar { name, value: Secret::new(entry[equals + 1..].to_vec()) })
-    });
-    entries.filter(|var: &EnvVar| process.variable(var.name.as_str()).is_none()).collect()
+    let mut vars = launch::read_file(stored);
+    vars.retain(|var| process.variable(var.name.as_str()).is_none());
+    vars
 }

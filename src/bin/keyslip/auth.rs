@@ -133,7 +133,9 @@ fn logout(agent: &AgentName, account: &Account, store: &Store) -> anyhow::Result
     if !store.remove(agent, account)? {
         bail!("there is no stored login for {what}; `keyslip auth status` lists those there are");
     }
-    println!("removed the stored login for {what}; containers that run keep what they have until they end");
+    println!(
+        "removed the stored login for {what}; containers that run keep what they have; `keyslip revoke --account {what}` takes it from them"
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -50,7 +50,11 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
 pub fn print(sandboxes: &[Sandbox]) {
     let mut rows = vec![output::row(["CONTAINER", "ENGINE", "STATE", "HOLDS", "SINCE"])];
     for Sandbox { state, record } in sandboxes {
-        let pending = |status| if status == Status::Pending { " (pending)" } else { "" };
+        let pending = |status| match status {
+            Status::Delivered => "",
+            Status::Pending => " (pending)",
+            Status::Revoked => " (revoked)",
+        };
         let agents =
             record.agents.iter().map(|agent| format!("{}@{}{}", agent.agent, agent.account, pending(agent.status)));
         let secrets = record.secrets.iter().map(|secret| format!("secret {}{}", secret.name, pending(secret.status)));

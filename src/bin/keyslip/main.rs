@@ -5,6 +5,7 @@
 mod auth;
 mod install;
 mod list;
+mod live;
 mod output;
 mod plan;
 mod status;
@@ -39,6 +40,14 @@ enum Command {
     List(output::Format),
     /// Show where you stand: logins, containers, warnings, what to do next.
     Status(output::Format),
+    /// Bring new logins and changed secret files into containers that run.
+    Sync(output::Format),
+    /// Take credentials away from containers that run.
+    ///
+    /// Example: keyslip revoke --account claude@work
+    Revoke(live::RevokeArgs),
+    /// Remove what is left of containers that are gone.
+    Sweep(output::Format),
     /// Prepare this host.
     #[command(subcommand)]
     Install(install::Install),
@@ -64,6 +73,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(&args, &site),
         Command::List(format) => list::run(format, &site),
         Command::Status(format) => status::run(format, &site),
+        Command::Sync(format) => live::sync(format, &site),
+        Command::Revoke(args) => live::revoke(&args, &site),
+        Command::Sweep(format) => live::sweep(format, &site),
         Command::Install(command) => install::run(&command, &site),
     }
 }

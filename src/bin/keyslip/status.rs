@@ -88,7 +88,7 @@ fn next_steps(logins: &[Login], containers: &[Sandbox], runtime: &Path) -> Vec<S
         next.push(format!("{} is not on a tmpfs; run `keyslip install tmpfs` as root", runtime.display()));
     }
     if containers.iter().any(|sandbox| sandbox.state == "dead") {
-        next.push("some containers ended without a clean-up; what they had goes when others start".to_owned());
+        next.push("some containers ended without a clean-up; `keyslip sweep` removes what they had".to_owned());
     }
     next
 }

@@ -1,0 +1,137 @@
+//! `keyslip sync`, `revoke` and `sweep`: containers that run, and what is left of those that do not.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use keyslip::config;
+use keyslip::ledger::{self, Event, Ledger, Liveness, Record, liveness};
+use keyslip::lifetime::{self, Change, Revoked, Synced};
+use keyslip::names::AgentRef;
+use keyslip::site::Site;
+
+use crate::output::{self, Format};
+
+/// Which containers, or which login, to revoke.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// A container: its id, or the beginning of it.
+    container: Option<String>,
+    /// Every container that holds this login: AGENT or AGENT@ACCOUNT.
+    #[arg(long)]
+    account: Option<AgentRef>,
+}
+
+#[derive(clap::Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn live(ledger: &Ledger) -> Vec<Record> {
+    ledger.records().into_iter().filter(|record| liveness(record) != Liveness::Dead).collect()
+}
+
+/// Brings the store's state into every container that runs.
+pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
+    let config = config::load(&site.config)?;
+    let ledger = Ledger::at(&site.runtime);
+    let mut results: Vec<Synced> = Vec::new();
+    for mut record in live(&ledger) {
+        let synced = lifetime::sync(&ledger, &mut record, &config, site)?;
+        if synced.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
+            ledger::audit(&site.state, Event::Synced, &record.engine, &record.container, Some(&record), None);
+        }
+        results.push(synced);
+    }
+    let failed = results.iter().any(|synced| !synced.problems.is_empty());
+    if format.json {
+        output::json(&results)?;
+    } else {
+        print_synced(&results);
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print_synced(results: &[Synced]) {
+    if results.is_empty() {
+        println!("no container holds a credential");
+    }
+    for Synced { container, changes, old_env, problems } in results {
+        for (what, change) in changes {
+            let text = match change {
+                Change::Current => "is current",
+                Change::Updated => "was updated",
+                Change::Filled => "was pending and is delivered now",
+                Change::Pending => "is still pending: there is no credential",
+                Change::Kept => "is kept: the store has none any more; `keyslip revoke` takes it away",
+                Change::Revoked => "was revoked and is left alone",
+            };
+            println!("{container:.24}: {what} {text}");
+        }
+        if !old_env.is_empty() {
+            println!(
+                "{container:.24}: processes that run keep the old {}; restart it to change that",
+                old_env.join(", ")
+            );
+        }
+        for problem in problems {
+            println!("{container:.24}: {problem}");
+        }
+    }
+}
+
+/// Takes credentials away from containers that run.
+pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
+    let ledger = Ledger::at(&site.runtime);
+    let mut records = live(&ledger);
+    if let Some(prefix) = &args.which.container {
+        records.retain(|record| record.container.starts_with(prefix.as_str()));
+        let exact = records.iter().any(|record| record.container == *prefix);
+        records.retain(|record| !exact || record.container == *prefix);
+        match records.len() {
+            0 => bail!("no container {prefix} holds a credential; `keyslip list` shows those that do"),
+            1 => {}
+            _ => bail!("{prefix} is the beginning of several containers' ids; give more of it"),
+        }
+    }
+    let mut results: Vec<Revoked> = Vec::new();
+    for mut record in records {
+        let wanted = |name: Option<&AgentRef>| args.which.account.as_ref().is_none_or(|account| name == Some(account));
+        let revoked = lifetime::revoke(&ledger, &mut record, wanted)?;
+        if !revoked.taken.is_empty() {
+            ledger::audit(&site.state, Event::Revoked, &record.engine, &record.container, Some(&record), None);
+            results.push(revoked);
+        }
+    }
+    if args.format.json {
+        output::json(&results)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if results.is_empty() {
+        println!("no container that runs holds it");
+    }
+    for Revoked { container, taken, held_in_env } in &results {
+        println!("{container:.24}: took away {}", taken.join(", "));
+        if !held_in_env.is_empty() {
+            println!(
+                "{container:.24}: processes that run still hold {}; end the container to take that",
+                held_in_env.join(", ")
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what containers left behind that are gone.
+pub fn sweep(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
+    let swept = lifetime::sweep(&Ledger::at(&site.runtime));
+    if format.json {
+        output::json(&swept)?;
+    } else {
+        println!("removed {}, alive {}, left for later {}", swept.removed, swept.alive, swept.left);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,162 @@
+//! Bringing what has changed in the store into running containers.
+
+use std::path::Path;
+
+use super::{Error, at, env, in_place};
+use crate::config::Config;
+use crate::deliver::AgentOrder;
+use crate::journal::Journal;
+use crate::ledger::{AgentRecord, Ledger, Record, SecretRecord, Status};
+use crate::names::AgentRef;
+use crate::pipeline::Finder;
+use crate::site::Site;
+
+/// What became of one thing that a container holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It holds what the store has.
+    Current,
+    /// It was brought up to date.
+    Updated,
+    /// It was pending and has been delivered.
+    Filled,
+    /// There is still no credential.
+    Pending,
+    /// The store has none any more; the container keeps what it has.
+    Kept,
+    /// It was taken away before and is left alone.
+    Revoked,
+}
+
+/// What became of one container.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Synced {
+    /// Its id in the engine.
+    pub container: String,
+    /// What it holds, and what became of that.
+    pub changes: Vec<(String, Change)>,
+    /// Variables whose old value its running processes still have; only a restart changes that.
+    pub old_env: Vec<String>,
+    /// What failed.
+    pub problems: Vec<String>,
+}
+
+/// Compares everything the container of `record` holds with the sources, and updates it.
+///
+/// # Errors
+/// When the record cannot be written. What fails for one agent or secret is told in the result.
+pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) -> Result<Synced, Error> {
+    let dir = ledger.sandbox(&record.id);
+    let mut result =
+        Synced { container: record.container.clone(), changes: Vec::new(), old_env: Vec::new(), problems: Vec::new() };
+    let mut journal = Journal::default();
+    for agent in &mut record.agents {
+        let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
+        match sync_agent(&dir, agent, &name, config, site, &mut journal) {
+            Ok(change) => {
+                if matches!(change, Change::Updated | Change::Filled) {
+                    result.old_env.extend(agent.env.iter().cloned());
+                }
+                result.changes.push((name.to_string(), change));
+            }
+            Err(error) => result.problems.push(format!("{name}: {error}")),
+        }
+    }
+    for secret in &mut record.secrets {
+        match sync_secret(&dir, secret, config, site, &mut journal) {
+            Ok(change) => result.changes.push((format!("secret {}", secret.name), change)),
+            Err(error) => result.problems.push(format!("secret {}: {error}", secret.name)),
+        }
+    }
+    if result.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
+        record.write(&dir)?;
+    }
+    Ok(result)
+}
+
+fn sync_agent(
+    dir: &Path,
+    agent: &mut AgentRecord,
+    name: &AgentRef,
+    config: &Config,
+    site: &Site,
+    journal: &mut Journal,
+) -> Result<Change, Error> {
+    if agent.status == Status::Revoked {
+        return Ok(Change::Revoked);
+    }
+    // What was not delivered as a variable at the start has to be in a file.
+    let with_env = !agent.env.is_empty();
+    let order = Finder::new(config, site, with_env, journal).agent(name.clone(), agent.settings.clone())?;
+    if order.origin.is_none() {
+        return Ok(if agent.status == Status::Pending { Change::Pending } else { Change::Kept });
+    }
+    if agent.status == Status::Delivered && agent.fingerprint == order.fingerprint {
+        return Ok(Change::Current);
+    }
+    for file in &agent.files {
+        let path = dir.join(&file.host);
+        match &file.path {
+            Some(defined) => {
+                if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
+                    in_place::write(&path, &rendered.content).map_err(at(&path))?;
+                }
+            }
+            None => {
+                if let Some((_, content)) = &order.secret_file {
+                    in_place::replace(&path, content, 0o400, file.owner).map_err(at(&path))?;
+                }
+            }
+        }
+    }
+    add_secret_file(dir, agent, &order)?;
+    env::update(dir, |var| {
+        order.rendering.env.iter().find(|new| new.name == var.name).map_or(Some(var.clone()), |new| Some(new.clone()))
+    })?;
+    let change = if agent.status == Status::Pending { Change::Filled } else { Change::Updated };
+    agent.status = Status::Delivered;
+    agent.origin = order.origin;
+    agent.expires = order.expires;
+    agent.fingerprint = order.fingerprint;
+    Ok(change)
+}
+
+/// A pending agent has no secret file yet; the directory it belongs into is mounted.
+fn add_secret_file(dir: &Path, agent: &mut AgentRecord, order: &AgentOrder) -> Result<(), Error> {
+    let Some((name, content)) = &order.secret_file else { return Ok(()) };
+    let host = Path::new("secrets").join(name.as_str());
+    if agent.files.iter().any(|file| file.host == host) {
+        return Ok(());
+    }
+    let Some(owner) = agent.files.first().map(|file| file.owner) else { return Ok(()) };
+    let path = dir.join(&host);
+    in_place::replace(&path, content, 0o400, owner).map_err(at(&path))?;
+    agent.files.push(crate::ledger::FileRecord { inside: format!("/run/secrets/{name}"), host, path: None, owner });
+    Ok(())
+}
+
+fn sync_secret(
+    dir: &Path,
+    secret: &mut SecretRecord,
+    config: &Config,
+    site: &Site,
+    journal: &mut Journal,
+) -> Result<Change, Error> {
+    if secret.status == Status::Revoked {
+        return Ok(Change::Revoked);
+    }
+    let order = Finder::new(config, site, true, journal).secret(&secret.name)?;
+    let Some(content) = &order.content else {
+        return Ok(if secret.status == Status::Pending { Change::Pending } else { Change::Kept });
+    };
+    if secret.status == Status::Delivered && secret.fingerprint == order.fingerprint {
+        return Ok(Change::Current);
+    }
+    let path = dir.join(&secret.file.host);
+    in_place::replace(&path, content, 0o400, secret.file.owner).map_err(at(&path))?;
+    let change = if secret.status == Status::Pending { Change::Filled } else { Change::Updated };
+    secret.status = Status::Delivered;
+    secret.fingerprint = order.fingerprint;
+    Ok(change)
+}
