@@ -9,7 +9,7 @@ use super::Record;
 use crate::clock::Instant;
 
 /// How long a container may take from its first hook to its second, in seconds.
-const UNCLAIMED: i64 = 600;
+const UNCLAIMED: i64 = 3600;
 
 /// A process, told from a later one with the same number by its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,7 +59,10 @@ pub fn print(sandboxes: &[Sandbox]) {
             record.agents.iter().map(|agent| format!("{}@{}{}", agent.agent, agent.account, pending(agent.status)));
         let secrets = record.secrets.iter().map(|secret| format!("secret {}{}", secret.name, pending(secret.status)));
         let holds: Vec<String> = agents.chain(secrets).collect();
-        let short: String = record.container.chars().take(24).collect();
+        let short: String = match record.container.as_str() {
+            "" => "(not started yet)".to_owned(),
+            id => id.chars().take(24).collect(),
+        };
         rows.push(output::row([&short, &record.engine, state, &holds.join(", "), &record.created.to_string()]));
     }
     output::table(&rows);

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod inject;
 mod install;
 mod list;
 mod live;
@@ -40,6 +41,10 @@ enum Command {
     List(output::Format),
     /// Show where you stand: logins, containers, warnings, what to do next.
     Status(output::Format),
+    /// Prepare a bundle for a bare `crun run` or `runc run`, without a shim.
+    ///
+    /// Example: keyslip inject --bundle . --agent claude && crun run job
+    Inject(inject::Args),
     /// Bring new logins and changed secret files into containers that run.
     Sync(output::Format),
     /// Take credentials away from containers that run.
@@ -73,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(&args, &site),
         Command::List(format) => list::run(format, &site),
         Command::Status(format) => status::run(format, &site),
+        Command::Inject(args) => inject::run(&args, &site),
         Command::Sync(format) => live::sync(format, &site),
         Command::Revoke(args) => live::revoke(&args, &site),
         Command::Sweep(format) => live::sweep(format, &site),
