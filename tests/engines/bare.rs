@@ -269,7 +269,7 @@ fn odd_ids_are_ids() {
                 container.id = format!("-- {id}");
             }
             container.start();
-            let found = lab.ok(&format!("cat /run/keyslip/sandbox/*/*/record.json | jq -r .container"));
+            let found = lab.ok("cat /run/keyslip/sandbox/*/*/record.json | jq -r .container");
             assert_eq!(found, id, "{runtime}");
             if !id.starts_with('-') {
                 assert_eq!(container.exec("echo $CLAUDE_CODE_OAUTH_TOKEN"), "<CLAUDE>", "{runtime} {id}");
