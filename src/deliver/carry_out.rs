@@ -44,6 +44,9 @@ impl Drop for Umask {
 }
 
 fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) -> Result<(), Error> {
+    for mountpoint in &mut plan.mountpoints {
+        mountpoint.key = mountpoint.identify().map(|key| key.as_str().to_owned());
+    }
     record.mountpoints.clone_from(&plan.mountpoints);
     record.write(&plan.dir)?;
     for claim in &plan.claims {
@@ -75,7 +78,7 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
     }
     write_env(plan)?;
     for mountpoint in &plan.mountpoints {
-        match (mountpoint.make(), &mountpoint.dispensable) {
+        match (ledger.occupy(mountpoint, id), &mountpoint.dispensable) {
             (Ok(()), _) => {}
             (Err(error), Some(destination)) => {
                 plan.warnings.push(format!("{destination} was left out: {error}"));

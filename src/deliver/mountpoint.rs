@@ -46,13 +46,16 @@ pub struct Mountpoint {
     pub root: (u32, u32),
     /// In a volume nothing is done with more rights than the agent's user has.
     pub as_owner: bool,
+    /// What it is counted under, once it is known.
+    #[serde(default)]
+    pub key: Option<String>,
     /// The path in the container, if the start can do without it.
     #[serde(skip)]
     pub dispensable: Option<String>,
 }
 
 impl Mountpoint {
-    /// The mountpoint for `target`, if one has to be made.
+    /// The mountpoint for `target`, if it lies where one would stay behind.
     pub(super) fn for_target(target: &Target) -> Option<Self> {
         let place = &target.place;
         let (base, as_owner) = match &place.base {
@@ -61,7 +64,7 @@ impl Mountpoint {
             Base::Tmpfs | Base::Kernel => return None,
         };
         let below = place.below.iter().map(|name| name.to_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
-        (place.existing < below.len()).then_some(Self {
+        Some(Self {
             base,
             below,
             existing: place.existing,
@@ -70,8 +73,15 @@ impl Mountpoint {
             owner: target.owner,
             root: target.root,
             as_owner,
+            key: None,
             dispensable: None,
         })
+    }
+
+    /// Whether it was there before.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.existing == self.below.len()
     }
 
     /// Makes what is missing. What another container made meanwhile is taken as it is.

@@ -10,6 +10,7 @@
 //!     files/           mounted below the home directory, one by one
 //!     bundle/          the private bundle, for runtimes that read one
 //! index/<hash>         a link from (runtime, --root, container id) to the id
+//! use/<hash>/          a mountpoint that was made, and a link for every container that uses it
 //! claim/<hash>         a link from a file in a volume to the id of the container that has it
 //! request/             its entries, bind-mounted, are requests
 //! ```
@@ -23,6 +24,7 @@ mod fingerprint;
 mod index;
 mod reap;
 mod record;
+mod uses;
 
 pub use alive::{Liveness, Process, liveness};
 pub use audit::{Event, Problem, audit, problems, tell_syslog};

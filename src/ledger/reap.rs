@@ -18,7 +18,7 @@ const A_FEW: usize = 4;
 /// Safe to call again.
 pub fn clean_up(ledger: &Ledger, record: &Record) {
     for mountpoint in record.mountpoints.iter().rev() {
-        mountpoint.remove();
+        ledger.vacate(mountpoint, &record.id);
     }
     remove_sandbox(ledger, &record.id);
     for claim in &record.claims {

@@ -132,13 +132,19 @@ fn hand_over(
     if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {
         return Ok(ended);
     }
-    handed.take_values_away(&dir.join("bundle"))?;
-    if !entered {
-        replace_entry(ledger, &key, record)?;
+    let settled = handed.take_values_away(&dir.join("bundle")).and_then(|()| match entered {
+        true => Ok(()),
+        false => replace_entry(ledger, &key, record),
+    });
+    if let Err(error) = settled {
+        // It exists and is not as promised: it must not be started.
+        shim.undo_create();
+        return Err(error);
     }
     record.phase = Phase::Live;
     record.process = shim.call.pid_file().and_then(first_process);
-    record.write(&dir)?;
+    // On a full tmpfs the earlier record stays: without the process, the runtime is asked instead.
+    let _ = record.write(&dir);
     Ok(ended)
 }
 
@@ -162,9 +168,12 @@ struct Handed {
     argv: Vec<CString>,
     /// crun's configuration, in memory.
     _config: Option<OwnedFd>,
-    /// What the private bundle holds once the values are gone.
-    without_values: Option<Vec<u8>>,
+    /// Beside the private bundle's configuration there is one without values, for afterwards.
+    has_bundle: bool,
 }
+
+/// The name of the configuration without values until it takes its place.
+const WITHOUT_VALUES: &str = ".config.without-values";
 
 impl Handed {
     /// crun reads its configuration from any file and keeps the engine's bundle.
@@ -172,7 +181,7 @@ impl Handed {
         let file =
             sys::memory_file("config.json", text).context("cannot make a file in memory for the configuration")?;
         let argv = call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
-        Ok(Self { argv, _config: Some(file), without_values: None })
+        Ok(Self { argv, _config: Some(file), has_bundle: false })
     }
 
     /// Other runtimes read `config.json` in the bundle: they get one of their own on the tmpfs.
@@ -186,17 +195,15 @@ impl Handed {
         let failed = || format!("cannot make the private bundle {}", dir.display());
         fs::DirBuilder::new().mode(0o700).create(dir).with_context(failed)?;
         write(&dir.join("config.json"), &change.apply(spec, Some(bundle))).with_context(failed)?;
-        let without_values = Some(change.apply_without_values(spec, Some(bundle)));
-        Ok(Self { argv: call.with_bundle(dir), _config: None, without_values })
+        write(&dir.join(WITHOUT_VALUES), &change.apply_without_values(spec, Some(bundle))).with_context(failed)?;
+        Ok(Self { argv: call.with_bundle(dir), _config: None, has_bundle: true })
     }
 
     /// The bundle is read again while the container lives, by a bare `exec` and by other people's
     /// hooks: they find everything but the values.
     fn take_values_away(&self, dir: &Path) -> anyhow::Result<()> {
-        if let Some(text) = &self.without_values {
-            let new = dir.join(".config.new");
-            write(&new, text)?;
-            fs::rename(new, dir.join("config.json"))?;
+        if self.has_bundle {
+            fs::rename(dir.join(WITHOUT_VALUES), dir.join("config.json"))?;
         }
         Ok(())
     }

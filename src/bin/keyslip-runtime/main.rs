@@ -10,7 +10,7 @@ mod exec;
 mod exec_options;
 mod report;
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -59,6 +59,19 @@ impl Shim<'_> {
     /// Runs the real runtime and waits for it.
     fn supervise(&self, argv: &[&CStr]) -> anyhow::Result<sys::Ended> {
         sys::supervise(&self.real(), argv).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes a container back that the runtime has just made.
+    fn undo_create(&self) {
+        let Some(container) = self.call.container() else { return };
+        let mut argv = vec![self.call.argv()[0].to_owned()];
+        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).expect("arguments hold no NUL");
+        if let Some(root) = self.call.root() {
+            argv.extend([c"--root".to_owned(), text(root)]);
+        }
+        argv.extend([c"delete".to_owned(), c"--force".to_owned(), text(container)]);
+        let argv: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
+        let _ = self.supervise(&argv);
     }
 
     fn real(&self) -> CString {

@@ -130,7 +130,12 @@ fn report<'a>(
                 options: mount.options.join(","),
             })
             .collect(),
-        mountpoints: plan.iter().flat_map(|plan| &plan.mountpoints).map(|it| it.path().display().to_string()).collect(),
+        mountpoints: plan
+            .iter()
+            .flat_map(|plan| &plan.mountpoints)
+            .filter(|it| !it.is_there())
+            .map(|it| it.path().display().to_string())
+            .collect(),
         warnings: &journal.warnings,
     }
 }

@@ -1,0 +1,98 @@
+//! Who uses a mountpoint that was made.
+//!
+//! Containers may share a root file system or a volume, and so a mountpoint. Linux takes a mount off
+//! in every namespace when what it is mounted on is removed, so the first container's end must not
+//! remove what the second one still has a credential on: the last one removes it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+
+use super::{Error, Key, Ledger, SandboxId};
+use crate::deliver::{self, Mountpoint};
+
+/// The file that says what was made, among links named after the users.
+const MADE: &str = "made";
+
+impl Ledger {
+    /// Makes a mountpoint that is missing, or joins the containers that use it already. One that an
+    /// image brought itself is nobody's to remove.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the tmpfs is full; nothing is left behind then.
+    pub fn occupy(&self, mountpoint: &Mountpoint, id: &SandboxId) -> Result<(), deliver::Error> {
+        let Some(key) = &mountpoint.key else { return mountpoint.make() };
+        let _lock = self.lock_uses()?;
+        let dir = self.uses(key);
+        let joined = dir.exists();
+        if !joined && mountpoint.is_there() {
+            return Ok(());
+        }
+        mountpoint.make()?;
+        let entered = || -> io::Result<()> {
+            if !joined {
+                fs::create_dir(&dir)?;
+                fs::write(dir.join(MADE), serde_json::to_vec(mountpoint)?)?;
+            }
+            symlink(id.as_str(), dir.join(id.as_str()))
+        };
+        entered().map_err(|source| {
+            if !joined {
+                let _ = fs::remove_dir_all(&dir);
+                mountpoint.remove();
+            }
+            Error::Io { path: dir.clone(), source }.into()
+        })
+    }
+
+    /// Gives a mountpoint up; removes it when nobody else uses it.
+    pub fn vacate(&self, mountpoint: &Mountpoint, id: &SandboxId) {
+        let Some(key) = &mountpoint.key else { return };
+        let Ok(_lock) = self.lock_uses() else { return };
+        let dir = self.uses(key);
+        let _ = fs::remove_file(dir.join(id.as_str()));
+        let Ok(entries) = fs::read_dir(&dir) else {
+            // Interrupted before it was entered.
+            if !mountpoint.is_there() {
+                mountpoint.remove();
+            }
+            return;
+        };
+        let lives = |name: &OsStr| {
+            let user = name.to_str().and_then(|name| SandboxId::try_from(name.to_owned()).ok());
+            user.is_some_and(|user| self.sandbox(&user).exists())
+        };
+        if entries.flatten().any(|entry| lives(&entry.file_name())) {
+            return;
+        }
+        let made = fs::read(dir.join(MADE)).ok().and_then(|text| serde_json::from_slice::<Mountpoint>(&text).ok());
+        made.as_ref().unwrap_or(mountpoint).remove();
+        let _ = fs::remove_dir_all(&dir);
+    }
+
+    fn uses(&self, key: &str) -> PathBuf {
+        self.dir.join("use").join(key)
+    }
+
+    fn lock_uses(&self) -> Result<File, Error> {
+        let dir = self.dir.join("use");
+        fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let lock = File::open(&dir).map_err(Error::io(&dir))?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|error| Error::io(&dir)(error.into()))?;
+        Ok(lock)
+    }
+}
+
+impl Mountpoint {
+    /// The key of a mountpoint, by what the file system it lies in calls it.
+    #[must_use]
+    pub fn identify(&self) -> Option<Key> {
+        let about = rustix::fs::stat(&self.base).ok()?;
+        let below = self.below.join("/");
+        Some(Key::of(&[about.st_dev.to_string().as_bytes(), about.st_ino.to_string().as_bytes(), below.as_bytes()]))
+    }
+}
