@@ -224,8 +224,12 @@ fn check(path: &Path, uid: u32, flags: OFlags) -> Result<Option<File>, StoreErro
     let file = match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return Err(StoreError::Unsafe { path: path.to_owned(), reason: "is a symbolic link".to_owned() });
+        // With O_DIRECTORY a link is ENOTDIR.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) => {
+            return Err(StoreError::Unsafe {
+                path: path.to_owned(),
+                reason: "is a symbolic link or no directory".to_owned(),
+            });
         }
         Err(source) => return Err(StoreError::Io { path: path.to_owned(), source }),
     };
