@@ -7,6 +7,7 @@
 
 mod carry_out;
 mod home;
+pub mod into_container;
 mod launcher;
 mod mountpoint;
 mod order;
@@ -97,6 +98,20 @@ pub enum Error {
     /// The launcher is missing.
     #[error("the launcher {0} is missing; install Keyslip again")]
     NoLauncher(PathBuf),
+    /// The mount calls are missing.
+    #[error("this kernel lacks the mount calls that this needs (Linux 5.12); use the shim")]
+    OldKernel,
+    /// There is no process whose namespace could be entered.
+    #[error("the container's first process is not known; this hook belongs to createRuntime or prestart")]
+    NoProcess,
+    /// A mount could not be made.
+    #[error("cannot mount on {place} in the container: {source}")]
+    Mount {
+        /// Where.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A step failed.
     #[error("{path}: {source}{}", hint(.source))]
     Io {

@@ -43,7 +43,9 @@ impl Process {
         (state != "Z" && state != "X").then_some(Self { pid, start })
     }
 
-    fn is_alive(self) -> bool {
+    /// Whether this very process is still there.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
         Self::find(self.pid) == Some(self)
     }
 }

@@ -14,34 +14,38 @@ use crate::secret::Secret;
 /// The length that credential files have from the start, in bytes.
 pub const PAGE: usize = 4096;
 
-/// JSON filled up with spaces to a page, or to the next whole page.
+/// JSON filled up with spaces to a page; what is longer stays as it is.
 #[must_use]
 pub fn padded(content: &Secret) -> Secret {
     let bytes = content.expose();
-    let length = bytes.len().max(1).div_ceil(PAGE) * PAGE;
-    let mut out = Vec::with_capacity(length);
+    let mut out = Vec::with_capacity(bytes.len().max(PAGE));
     out.extend_from_slice(bytes);
-    out.resize(length, b' ');
+    out.resize(bytes.len().max(PAGE), b' ');
     Secret::new(out)
 }
 
-/// Writes `content`, filled up, over the file at `path` in one call, whose length never shrinks.
+/// Writes `content`, filled up, over the file at `path` in one call.
 ///
 /// # Errors
-/// `FileTooLarge` when it has grown over the pages it has: then only a new mount would do.
+/// `FileTooLarge` when the file or the content is longer than a page: then only a new mount will do.
 pub fn write(path: &Path, content: &Secret) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    let mut bytes = padded(content);
-    if bytes.len() > length && length >= PAGE {
+    if content.len() > PAGE || file.metadata()?.len() > PAGE as u64 {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge));
     }
-    if length > bytes.len() {
-        let mut longer = bytes.expose().to_vec();
-        longer.resize(length, b' ');
-        bytes = Secret::new(longer);
-    }
-    file.write_all_at(bytes.expose(), 0)
+    file.write_all_at(padded(content).expose(), 0)
+}
+
+/// Overwrites the file at `path`, whatever its length, with an empty JSON object.
+///
+/// # Errors
+/// What the system says.
+pub fn blank(path: &Path) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut bytes = b"{}".to_vec();
+    bytes.resize(length.max(2), b' ');
+    file.write_all_at(&bytes, 0)
 }
 
 /// Puts a new file in place of the one at `path`, in a directory that is mounted as a whole: a

@@ -4,6 +4,7 @@
 //! [`revoke`] takes it away, [`sweep`] removes what is left of containers that are gone. What can go
 //! wrong: a file that belongs to another user namespace, a container that ends meanwhile.
 
+mod agent_file;
 mod env;
 pub mod in_place;
 mod revoke;
@@ -28,6 +29,12 @@ pub enum Error {
     /// The credential could not be found or rendered.
     #[error(transparent)]
     Pipeline(#[from] crate::pipeline::Error),
+    /// A file needs a new mount, and the container's process is not known.
+    #[error("{0} has outgrown its page and the container's process is not known; restart the container")]
+    Restart(String),
+    /// A new mount could not be made.
+    #[error(transparent)]
+    Mount(crate::deliver::Error),
     /// The record could not be written.
     #[error(transparent)]
     Ledger(#[from] crate::ledger::Error),

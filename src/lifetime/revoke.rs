@@ -6,7 +6,6 @@ use std::io;
 use super::{Error, at, env, in_place};
 use crate::ledger::{Ledger, Record, Status};
 use crate::names::AgentRef;
-use crate::secret::Secret;
 
 /// What was taken away, and what could not be.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -40,10 +39,9 @@ pub fn revoke(
         for file in &agent.files {
             let path = dir.join(&file.host);
             match file.path {
-                Some(_) => in_place::write(&path, &Secret::from_text("{}")),
-                None => remove(&path),
+                Some(_) => in_place::blank(&path).map_err(at(&path))?,
+                None => remove(&path).map_err(at(&path))?,
             }
-            .map_err(at(&path))?;
         }
         agent.status = Status::Revoked;
         agent.fingerprint = None;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{Error, at, env, in_place};
+use super::{Error, agent_file, at, env, in_place};
 use crate::config::Config;
 use crate::deliver::AgentOrder;
 use crate::journal::Journal;
-use crate::ledger::{AgentRecord, Ledger, Record, SecretRecord, Status};
+use crate::ledger::{AgentRecord, Ledger, Process, Record, SecretRecord, Status};
 use crate::names::AgentRef;
 use crate::pipeline::Finder;
 use crate::site::Site;
@@ -51,9 +51,10 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     let mut result =
         Synced { container: record.container.clone(), changes: Vec::new(), old_env: Vec::new(), problems: Vec::new() };
     let mut journal = Journal::default();
+    let process = record.process;
     for agent in &mut record.agents {
         let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
-        match sync_agent(&dir, agent, &name, config, site, &mut journal) {
+        match sync_agent(&dir, agent, process, config, site, &mut journal) {
             Ok(change) => {
                 if matches!(change, Change::Updated | Change::Filled) {
                     result.old_env.extend(agent.env.iter().cloned());
@@ -78,7 +79,7 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
 fn sync_agent(
     dir: &Path,
     agent: &mut AgentRecord,
-    name: &AgentRef,
+    process: Option<Process>,
     config: &Config,
     site: &Site,
     journal: &mut Journal,
@@ -88,26 +89,22 @@ fn sync_agent(
     }
     // What was not delivered as a variable at the start has to be in a file.
     let with_env = !agent.env.is_empty();
-    let order = Finder::new(config, site, with_env, journal).agent(name.clone(), agent.settings.clone())?;
+    let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
+    let order = Finder::new(config, site, with_env, journal).agent(name, agent.settings.clone())?;
     if order.origin.is_none() {
         return Ok(if agent.status == Status::Pending { Change::Pending } else { Change::Kept });
     }
     if agent.status == Status::Delivered && agent.fingerprint == order.fingerprint {
         return Ok(Change::Current);
     }
-    for file in &agent.files {
-        let path = dir.join(&file.host);
-        match &file.path {
-            Some(defined) => {
-                if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
-                    in_place::write(&path, &rendered.content).map_err(at(&path))?;
-                }
+    for file in &mut agent.files {
+        if let Some(defined) = &file.path {
+            if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
+                agent_file::update(dir, file, &rendered.content, process)?;
             }
-            None => {
-                if let Some((_, content)) = &order.secret_file {
-                    in_place::replace(&path, content, 0o400, file.owner).map_err(at(&path))?;
-                }
-            }
+        } else if let Some((_, content)) = &order.secret_file {
+            let path = dir.join(&file.host);
+            in_place::replace(&path, content, 0o400, file.owner).map_err(at(&path))?;
         }
     }
     add_secret_file(dir, agent, &order)?;

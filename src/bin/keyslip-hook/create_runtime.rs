@@ -11,7 +11,7 @@ use keyslip::oci::{self, Spec, State};
 use keyslip::pipeline::{self, Input};
 use keyslip::{config, policy, request};
 
-use crate::{Hook, into_container};
+use crate::Hook;
 
 /// The runtime's name in keys of containers that a hook delivered to: it stands for the bundle.
 pub const HOOK: &str = "hook";
@@ -89,7 +89,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
     record.phase = Phase::Live;
     record.process = Process::find(state.pid);
     let rootfs = spec.rootfs(&state.bundle);
-    let done = into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
+    let done = deliver::into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
         .with_context(|| format!("container {}", state.id))
         .and_then(|()| Ok(record.write(&prepared.plan.dir)?))
         .and_then(|()| Ok(ledger.enter(&key(state), &record.id, true)?));

@@ -11,7 +11,6 @@
 #![no_main]
 
 mod create_runtime;
-mod into_container;
 mod poststop;
 mod precreate;
 
