@@ -66,6 +66,17 @@ impl From<policy::Denied> for Error {
     }
 }
 
+impl Error {
+    /// What an audit log calls it: a refusal by policy, or anything else that failed.
+    #[must_use]
+    pub fn event(&self) -> ledger::Event {
+        match self {
+            Self::Policy(policy::Error::Denied(_)) => ledger::Event::Denied,
+            _ => ledger::Event::Failed,
+        }
+    }
+}
+
 /// What a driver knows of the container that is being made.
 #[derive(Debug)]
 pub struct Input<'a> {

@@ -168,3 +168,25 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = lab.sh("set +o pipefail; keyslip --help | head -1; keyslip status | head -1");
     assert!(!output.said().contains("panicked"), "{output}");
 }
+
+#[test]
+fn a_job_with_nothing_but_a_runtime_has_its_agent_authenticated() {
+    let Some(lab) = Lab::with_claude("cli-inject") else { return };
+    let bundle = lab.bundle("job", ".");
+    for runtime in ["crun", "runc"] {
+        let script = "echo $CLAUDE_CODE_OAUTH_TOKEN $(cat /run/secrets/claude) $(tr \"\\0\" \" \" </proc/1/cmdline | cut -c1-5); exit 5";
+        let job = format!("RUNTIME={runtime} $REPO/examples/ci-crun/run-agent {bundle} sh -c '{script}'");
+        let output = lab.sh(&job);
+        assert_eq!(output.code(), Some(5), "{runtime}: {output}");
+        assert_eq!(output.text(), "<CLAUDE> <CLAUDE> sh -c", "{runtime}: {output}");
+        lab.assert_nothing_left(runtime);
+        lab.assert_rootfs_untouched(&bundle);
+    }
+    lab.ok(&format!("keyslip inject --bundle {bundle} --agent claude"));
+    let config = lab.ok(&format!("cat {bundle}/config.json"));
+    assert!(!config.contains("<CLAUDE>") && config.contains("/run/.keyslip/launch"), "no value, but the launcher");
+    let again = lab.sh(&format!("keyslip inject --bundle {bundle} --agent claude"));
+    assert!(again.stderr.contains("has been injected before"), "{again}");
+    let nothing = lab.bundle("nothing", ".");
+    assert!(lab.sh(&format!("keyslip inject --bundle {nothing}")).stderr.contains("asks for nothing"));
+}

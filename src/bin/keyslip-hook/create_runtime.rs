@@ -9,7 +9,7 @@ use keyslip::journal::{Journal, sentence};
 use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record, SandboxId};
 use keyslip::oci::{self, Spec, State};
 use keyslip::pipeline::{self, Input};
-use keyslip::{config, policy, request};
+use keyslip::{config, request};
 
 use crate::Hook;
 
@@ -24,8 +24,7 @@ pub fn run(hook: &Hook) -> anyhow::Result<()> {
     }
     let result = deliver_now(hook, &ledger, &state);
     if let Err(error) = &result {
-        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
-        let event = if denied { Event::Denied } else { Event::Failed };
+        let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
         hook.note(event, &state.id, None, Some(&sentence(error.chain())));
     }
     result

@@ -5,12 +5,12 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use keyslip::config;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
 use keyslip::ledger::{Event, Ledger, reap_some};
 use keyslip::oci::{self, Spec};
 use keyslip::pipeline::{self, Input};
-use keyslip::{config, policy};
 use zeroize::Zeroizing;
 
 use crate::Hook;
@@ -19,8 +19,7 @@ pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let text = crate::standard_input()?;
     let result = changed(hook, &text);
     if let Err(error) = &result {
-        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
-        let event = if denied { Event::Denied } else { Event::Failed };
+        let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
         hook.note(event, "", None, Some(&sentence(error.chain())));
     }
     let out = result?;

@@ -14,7 +14,7 @@ use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record};
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
-use keyslip::{config, deliver, policy, sys};
+use keyslip::{config, deliver, sys};
 
 use crate::{Shim, report};
 
@@ -27,8 +27,8 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     let result = start(shim, &site, &bundle, &path, &text);
     if let Err(error) = &result {
-        let denied = matches!(error.downcast_ref(), Some(pipeline::Error::Policy(policy::Error::Denied(_))));
-        note(shim, &site, if denied { Event::Denied } else { Event::Failed }, None, Some(&sentence(error.chain())));
+        let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
+        note(shim, &site, event, None, Some(&sentence(error.chain())));
     }
     result
 }
