@@ -7,8 +7,11 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod bare;
 mod canary;
+mod instructions;
 mod launcher;
+mod links;
 mod podman;
 mod problems;
 mod rootless;
