@@ -7,8 +7,8 @@ use crate::setup;
 const SYNCS: u32 = 1000;
 
 /// Logs in and syncs over and over; `login` has places for a number and for some more text, of a length
-/// that changes. The reader compares the strings `keys`, which both hold the number.
-fn never_sees_half(runtime: &str, agent: &str, login: &str, file: &str, keys: &str) {
+/// that changes. `runtime` is the shim, or a runtime whose bundle has `hooks`. The reader compares the strings `keys`, which both hold the number.
+fn never_sees_half(hooks: &str, runtime: &str, agent: &str, login: &str, file: &str, keys: &str) {
     let Some(lab) = Lab::new(&format!("hooks-reader-{agent}")) else { return };
     lab.mark("PART", "FAKE-reader");
     setup::compile(&lab, "reader");
@@ -17,11 +17,12 @@ fn never_sees_half(runtime: &str, agent: &str, login: &str, file: &str, keys: &s
     let args: Vec<&str> =
         ["/reader", file].into_iter().chain(keys.split(' ')).chain(["/tmp/stop", "/tmp/result"]).collect();
     let edit = format!(
-        r#".annotations["dev.keyslip.agents"]="{agent}" | .process.env+=["HOME=/home/dev"] | .process.args={args:?}"#
+        r#"{hooks} | .annotations["dev.keyslip.agents"]="{agent}" | .process.env+=["HOME=/home/dev"] | .process.args={args:?}"#
     );
     let bundle = lab.bundle("b", &edit);
     lab.ok(&format!("cp $W/reader {bundle}/rootfs/reader"));
-    let container = Bare::new(&lab, runtime, "reader", &bundle);
+    let mut container = Bare::new(&lab, "", "reader", &bundle);
+    runtime.clone_into(&mut container.shim);
     container.start();
     let updated = lab.ok(&format!(
         r#"t=$(cat $W/login); for i in $(seq {SYNCS}); do
@@ -43,11 +44,25 @@ fn never_sees_half(runtime: &str, agent: &str, login: &str, file: &str, keys: &s
 #[test]
 fn a_codex_login_is_never_seen_torn_or_empty() {
     let login = r#"{"tokens":{"id_token":"FAKE","access_token":"eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.FAKE-reader-@MORE@-@N@","refresh_token":"FAKE-reader-refresh","account_id":"@N@"}}"#;
-    never_sees_half("runc", "codex", login, "/home/dev/.codex/auth.json", "access_token account_id");
+    never_sees_half(
+        &setup::hooks("createRuntime", &[]),
+        "runc",
+        "codex",
+        login,
+        "/home/dev/.codex/auth.json",
+        "access_token account_id",
+    );
 }
 
 #[test]
 fn a_claude_login_is_never_seen_torn_or_empty() {
     let login = r#"{"claudeAiOauth":{"accessToken":"FAKE-reader-@MORE@-@N@","refreshToken":"FAKE-reader-refresh","expiresAt":4102444800000,"scopes":["user:inference"],"subscriptionType":"@N@"}}"#;
-    never_sees_half("crun", "claude", login, "/home/dev/.claude/.credentials.json", "accessToken subscriptionType");
+    never_sees_half(
+        ".",
+        "$BARE/crun",
+        "claude",
+        login,
+        "/home/dev/.claude/.credentials.json",
+        "accessToken subscriptionType",
+    );
 }
