@@ -119,7 +119,7 @@ pub struct Prepared {
 /// See [`Error`].
 pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepared>, Error> {
     let Input { site, config, spec, .. } = *input;
-    if spec.is_pod_sandbox() {
+    if input.engine == "cri" && spec.is_pod_sandbox() {
         return Ok(None);
     }
     let uid = match site.whose {
@@ -129,7 +129,6 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     let caller = Caller::new(input.engine, input.container, uid, spec);
     let mut found = request::read(spec, &site.requests())?;
     found.by_device = Request { agents: input.devices.to_vec(), ..Request::default() };
-    let request_mounts = found.mounts.clone();
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
     let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();
@@ -155,7 +154,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     let context = Context {
         bundle: input.bundle,
         dir: Ledger::at(&site.runtime).sandbox(&id),
-        request_mounts,
+        request_mounts: granted.mounts.clone(),
         on_shadow: config.on_shadow,
         env: input.env,
     };
@@ -254,7 +253,7 @@ impl<'a> Finder<'a> {
         Ok(order)
     }
 
-    fn fill(&self, order: &mut AgentOrder, settings: &AgentSettings, credential: Credential) -> Result<(), Error> {
+    fn fill(&mut self, order: &mut AgentOrder, settings: &AgentSettings, credential: Credential) -> Result<(), Error> {
         let agent = order.agent.agent.clone();
         let kind = order.definition.as_ref().and_then(|definition| definition.recognise(&credential.value));
         let mut as_file = true;
@@ -273,6 +272,11 @@ impl<'a> Finder<'a> {
             // A login is JSON with parts that stay on the host: it is delivered in the agent's own
             // file alone.
             as_file = !kind.env.is_empty();
+            if !self.with_env && order.rendering.files.is_empty() {
+                for name in kind.env.keys() {
+                    self.journal.warn(format!("{name} was not delivered: {}", deliver::TOO_LATE));
+                }
+            }
         } else if let (Some(definition), None) = (&order.definition, &settings.secret_name) {
             return Err(agent::Error::Unrecognised { agent, kinds: definition.kinds_text() }.into());
         }

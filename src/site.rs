@@ -92,19 +92,21 @@ impl Site {
     }
 }
 
-/// Only the runtime directory, for the paths on which nothing else is needed: no home directory is
-/// looked up.
-///
-/// # Errors
-/// When the user cannot be told.
-pub fn runtime_dir() -> Result<PathBuf, Error> {
-    Ok(match whose().map_err(Error::Identity)? {
+/// The runtime directory of somebody, for the paths on which nothing else is needed: no home directory
+/// is looked up.
+#[must_use]
+pub fn runtime_dir(whose: Whose) -> PathBuf {
+    match whose {
         Whose::System => PathBuf::from("/run/keyslip"),
         Whose::User(uid) => PathBuf::from(format!("/run/user/{uid}/keyslip")),
-    })
+    }
 }
 
-fn whose() -> io::Result<Whose> {
+/// On whose behalf this process acts.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn whose() -> io::Result<Whose> {
     let uid = rustix::process::geteuid().as_raw();
     if uid != 0 {
         return Ok(Whose::User(uid));

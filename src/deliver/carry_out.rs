@@ -45,7 +45,7 @@ impl Drop for Umask {
 
 fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) -> Result<(), Error> {
     for mountpoint in &mut plan.mountpoints {
-        mountpoint.key = mountpoint.identify().map(|key| key.as_str().to_owned());
+        mountpoint.identify();
     }
     record.mountpoints.clone_from(&plan.mountpoints);
     record.write(&plan.dir)?;

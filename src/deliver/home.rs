@@ -17,6 +17,7 @@ use crate::ledger::FileRecord;
 use crate::lifetime::in_place;
 use crate::oci::Spec;
 use crate::secret::Secret;
+use crate::sys::FsIdentity;
 
 /// Longest settings file of an image that is read to be merged with.
 const LONGEST_SETTINGS: u64 = 4 << 20;
@@ -97,7 +98,7 @@ fn one_settings_file(
         return Ok(());
     }
     let target = around.target(path, Kind::File, &what)?;
-    let before = read(&target.place);
+    let before = read_as_owner(around, &target.place, path)?;
     let Some(content) = merged(before.as_deref().unwrap_or("{}"), file, path, &what)? else { return Ok(()) };
     if before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
         plan.warnings.push(format!(
@@ -139,15 +140,27 @@ fn location(around: &Surroundings<'_>, spec: &Spec<'_>, path: &str, moved_by: Op
     moved.unwrap_or_else(|| around.owner.home.join(path))
 }
 
-/// The content of a settings file of the image or a volume, if it is a regular file of a size that
-/// settings have.
-fn read(place: &Place) -> Option<String> {
-    let handle = place.handle.as_ref().filter(|_| place.found == Found::File)?;
+/// The content of a settings file of the image or a volume, if there is one. The walk is done again
+/// and the file opened with the rights of the agent's user: what they cannot read is not copied for
+/// them.
+fn read_as_owner(around: &Surroundings<'_>, place: &Place, path: &Path) -> Result<Option<String>, Error> {
+    if place.found != Found::File {
+        return Ok(None);
+    }
+    let failed = |source| Error::Io { path: path.to_owned(), source };
+    let _identity = FsIdentity::assume(around.owner.host_uid, around.owner.host_gid).map_err(failed)?;
+    let again = around.tree.walk(path)?;
+    let Some(handle) = again.handle.filter(|_| again.found == Found::File && again.path == place.path) else {
+        return Ok(None);
+    };
     // The handle was opened without following links and is a regular file; this opens that file.
-    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).ok()?;
+    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).map_err(failed)?;
     let mut text = String::new();
-    let length = file.take(LONGEST_SETTINGS + 1).read_to_string(&mut text).ok()?;
-    (length as u64 <= LONGEST_SETTINGS).then_some(text)
+    let length = file.take(LONGEST_SETTINGS + 1).read_to_string(&mut text).map_err(failed)?;
+    match length as u64 <= LONGEST_SETTINGS {
+        true => Ok(Some(text)),
+        false => Err(failed(std::io::Error::from(std::io::ErrorKind::FileTooLarge))),
+    }
 }
 
 /// Plans a file of our tmpfs, mounted on `target`; says where it is below the container's directory.

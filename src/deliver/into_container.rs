@@ -68,6 +68,10 @@ fn inside<T>(pid: i32, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Err
     }
     let open = |path: String| File::open(&path).map_err(|source| Error::Io { path: path.into(), source });
     let (ours, theirs) = (open("/proc/self/ns/mnt".to_owned())?, open(format!("/proc/{pid}/ns/mnt"))?);
+    let number = |file: &File| rustix::fs::fstat(file).map(|about| about.st_ino);
+    if number(&ours) == number(&theirs) {
+        return Err(Error::NoProcess);
+    }
     enter(&theirs).map_err(on("the container's mount namespace"))?;
     let done = work();
     // Going on in the wrong namespace would be worse than ending here.

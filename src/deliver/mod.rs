@@ -21,7 +21,7 @@ pub use carry_out::carry_out;
 pub use mountpoint::{Kind, Mountpoint};
 pub use order::{AgentOrder, Order, SecretOrder};
 pub use owner::Owner;
-pub use plan::{Claim, Context, EnvWay, Plan, PlannedFile, plan};
+pub use plan::{Claim, Context, EnvWay, Plan, PlannedFile, TOO_LATE, plan};
 pub use tree::{Base, Found, Place, Tree};
 
 use std::path::PathBuf;

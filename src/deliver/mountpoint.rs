@@ -46,6 +46,10 @@ pub struct Mountpoint {
     pub root: (u32, u32),
     /// In a volume nothing is done with more rights than the agent's user has.
     pub as_owner: bool,
+    /// Device and inode of the base when it was looked at. The container may put something else in
+    /// its place before the end.
+    #[serde(default)]
+    pub base_id: Option<(u64, u64)>,
     /// What it is counted under, once it is known.
     #[serde(default)]
     pub key: Option<String>,
@@ -73,6 +77,7 @@ impl Mountpoint {
             owner: target.owner,
             root: target.root,
             as_owner,
+            base_id: None,
             key: None,
             dispensable: None,
         })
@@ -106,7 +111,9 @@ impl Mountpoint {
     /// be made here.
     fn is_new_volume(&self) -> bool {
         let ours = |about: std::fs::Metadata| (about.uid(), about.gid()) == self.root || about.uid() == 0;
+        // The engines keep their volumes in directories of this name; a host's own is left alone.
         self.existing == 0
+            && self.base.ends_with("_data")
             && std::fs::metadata(&self.base).is_ok_and(|about| about.mode() & 0o022 == 0 && ours(about))
             && std::fs::read_dir(&self.base).is_ok_and(|mut entries| entries.next().is_none())
     }
@@ -179,7 +186,12 @@ impl Mountpoint {
 
     fn open_base(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::open(&self.base, flags, Mode::empty())?)
+        let base = rustix::fs::open(&self.base, flags, Mode::empty())?;
+        let about = rustix::fs::fstat(&base)?;
+        match self.base_id {
+            Some(id) if id != (about.st_dev, about.st_ino) => Err(io::Error::from(io::ErrorKind::NotFound)),
+            _ => Ok(base),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub enum EnvWay<'a> {
     TooLate,
 }
 
+/// Why a hook at createRuntime delivers no variables.
+pub const TOO_LATE: &str = "a hook at createRuntime comes too late for variables; use the shim or precreate";
+
 /// Where and how to deliver.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -137,10 +140,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         EnvWay::Launcher(program) => launcher::plan(&mut plan, &around, spec, program)?,
         EnvWay::TooLate => {
             for var in std::mem::take(&mut plan.change.env) {
-                plan.warnings.push(format!(
-                    "{} was not delivered: a hook at createRuntime comes too late for variables; use the shim or precreate",
-                    var.name
-                ));
+                plan.warnings.push(format!("{} was not delivered: {TOO_LATE}", var.name));
             }
             plan.agents.iter_mut().for_each(|agent| agent.env.clear());
         }

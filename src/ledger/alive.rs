@@ -5,11 +5,14 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{Ledger, Record};
 use crate::clock::Instant;
 
-/// How long a container may take from its first hook to its second, in seconds.
-const UNCLAIMED: i64 = 3600;
+/// How long a container may take from what was prepared for it to its start, in seconds: from podman's
+/// precreate hook, and from `keyslip inject`.
+fn unclaimed(record: &Record) -> i64 {
+    if record.runtime.as_os_str().is_empty() { 120 } else { 3600 }
+}
 
 /// A process, told from a later one with the same number by its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,13 +53,28 @@ impl Process {
     }
 }
 
-/// Whether the container of `record` is there, told by its first process, else by its runtime.
+/// Whether the container of `record` is there: somebody is making or running it, or its first process is
+/// there, or else its runtime says so.
 #[must_use]
-pub fn liveness(record: &Record) -> Liveness {
+pub fn liveness(ledger: &Ledger, record: &Record) -> Liveness {
+    if ledger.is_held(&ledger.sandbox(&record.id)) {
+        return Liveness::Alive;
+    }
     match quick(record) {
         Liveness::Unknown => ask_runtime(record),
         known => known,
     }
+}
+
+/// The container's first process, as its runtime has it.
+#[must_use]
+pub fn ask_process(record: &Record) -> Option<Process> {
+    #[derive(Deserialize)]
+    struct State {
+        pid: i32,
+    }
+    let output = state(record)?.output().ok()?;
+    Process::find(serde_json::from_slice::<State>(&output.stdout).ok()?.pid)
 }
 
 /// The same without starting a program.
@@ -66,7 +84,7 @@ pub(super) fn quick(record: &Record) -> Liveness {
         Some(process) if process.is_alive() => Liveness::Alive,
         Some(_) => Liveness::Dead,
         // A hook that ran before the runtime, for a container that never came.
-        None if record.container.is_empty() && Instant::now().since(record.created) > UNCLAIMED => Liveness::Dead,
+        None if record.is_of_a_hook() && Instant::now().since(record.created) > unclaimed(record) => Liveness::Dead,
         None => Liveness::Unknown,
     }
 }
@@ -78,23 +96,36 @@ fn ask_runtime(record: &Record) -> Liveness {
     struct State {
         status: String,
     }
-    // Containers of hooks have no runtime that could be asked; nothing is looked up in PATH.
-    if !record.runtime.is_absolute() {
-        return Liveness::Unknown;
-    }
-    let mut command = Command::new(&record.runtime);
-    if let Some(root) = &record.root {
-        command.arg("--root").arg(root);
-    }
-    command.arg("state").arg(&record.container).stdin(Stdio::null()).stderr(Stdio::null());
+    let Some(mut command) = state(record) else { return Liveness::Unknown };
     match command.output() {
         Ok(output) if output.status.success() => match serde_json::from_slice::<State>(&output.stdout) {
             Ok(state) if state.status == "stopped" => Liveness::Dead,
             _ => Liveness::Alive,
         },
-        Ok(_) => Liveness::Dead,
-        Err(_) => Liveness::Unknown,
+        // Any other failure says nothing about the container.
+        Ok(output) if says_not_there(&output.stderr) => Liveness::Dead,
+        _ => Liveness::Unknown,
     }
+}
+
+/// The words of runc and youki, and of crun, for a container that they do not have.
+fn says_not_there(stderr: &[u8]) -> bool {
+    let said = String::from_utf8_lossy(stderr);
+    said.contains("does not exist") || said.contains("No such file or directory")
+}
+
+/// The command `RUNTIME [--root DIR] state ID`. Containers of hooks have no runtime that could be asked;
+/// nothing is looked up in `PATH`.
+fn state(record: &Record) -> Option<Command> {
+    if record.is_of_a_hook() {
+        return None;
+    }
+    let mut command = Command::new(&record.runtime);
+    if let Some(root) = &record.root {
+        command.arg("--root").arg(root);
+    }
+    command.arg("state").arg(&record.container).stdin(Stdio::null());
+    Some(command)
 }
 
 #[cfg(test)]

@@ -24,20 +24,23 @@ mod fingerprint;
 mod index;
 mod reap;
 mod record;
+mod root;
 mod uses;
 
-pub use alive::{Liveness, Process, liveness};
+pub use alive::{Liveness, Process, ask_process, liveness};
 pub use audit::{Event, Problem, audit, problems, tell_syslog};
 pub use fingerprint::Fingerprinter;
 pub use index::Key;
 pub use reap::{YOUNG, clean_up, is_young, reap_some};
 pub use record::{AgentRecord, FileRecord, Phase, Record, SecretRecord, Status};
+pub use root::effective_root;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::sys;
@@ -170,6 +173,30 @@ impl Ledger {
         // Another container's end may have removed the directory above in between.
         make().or_else(|_| make()).map_err(Error::io(&path))?;
         Ok(path)
+    }
+
+    /// Holds a container's directory until the result is dropped: it is being made, or run in the
+    /// foreground. The kernel lets go when the process ends, however it ends.
+    #[must_use]
+    pub fn hold(&self, id: &SandboxId) -> Option<File> {
+        let dir = File::open(self.sandbox(id)).ok()?;
+        rustix::fs::flock(&dir, FlockOperation::LockExclusive).ok()?;
+        Some(dir)
+    }
+
+    /// Whether somebody holds the directory `sandbox`.
+    #[must_use]
+    pub fn is_held(&self, sandbox: &Path) -> bool {
+        let Ok(dir) = File::open(sandbox) else { return false };
+        rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err()
+    }
+
+    /// Keeps others from changing what a container holds until the result is dropped.
+    #[must_use]
+    pub fn change(&self, id: &SandboxId) -> Option<File> {
+        let dir = File::open(self.sandbox(id).join("secrets")).ok()?;
+        rustix::fs::flock(&dir, FlockOperation::LockExclusive).ok()?;
+        Some(dir)
     }
 
     /// Every container's record. Unreadable ones are passed over: they are being made or removed.

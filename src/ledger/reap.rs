@@ -57,7 +57,7 @@ pub fn is_young(sandbox: &Path, seconds: i64) -> bool {
 }
 
 fn reap(ledger: &Ledger, sandbox: &Path) {
-    if is_young(sandbox, YOUNG) {
+    if is_young(sandbox, YOUNG) || ledger.is_held(sandbox) {
         return;
     }
     if let Ok(record) = Record::read(sandbox)

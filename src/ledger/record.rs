@@ -152,6 +152,12 @@ impl Record {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(Error::io(&path))
     }
 
+    /// Whether a hook made it, so that there is no runtime to ask for it.
+    #[must_use]
+    pub fn is_of_a_hook(&self) -> bool {
+        !self.runtime.is_absolute()
+    }
+
     /// Whether anything is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {

@@ -88,11 +88,12 @@ impl Ledger {
 }
 
 impl Mountpoint {
-    /// The key of a mountpoint, by what the file system it lies in calls it.
-    #[must_use]
-    pub fn identify(&self) -> Option<Key> {
-        let about = rustix::fs::stat(&self.base).ok()?;
-        let below = self.below.join("/");
-        Some(Key::of(&[about.st_dev.to_string().as_bytes(), about.st_ino.to_string().as_bytes(), below.as_bytes()]))
+    /// Notes which directory the base is, and the key that follows from it.
+    pub fn identify(&mut self) {
+        let Ok(about) = rustix::fs::stat(&self.base) else { return };
+        let (dev, ino) = (about.st_dev, about.st_ino);
+        self.base_id = Some((dev, ino));
+        let key = Key::of(&[dev.to_string().as_bytes(), ino.to_string().as_bytes(), self.below.join("/").as_bytes()]);
+        self.key = Some(key.as_str().to_owned());
     }
 }

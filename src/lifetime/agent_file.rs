@@ -12,12 +12,14 @@ use crate::ledger::{FileRecord, Process};
 use crate::oci::NewMount;
 use crate::secret::Secret;
 
-/// Gives the file `content`. After a new mount the record names the new file.
+/// Gives the file `content`. After a new mount the record names the new file, and the old one is added
+/// to `old`: it is removed once that is written down.
 pub(super) fn update(
     dir: &Path,
     file: &mut FileRecord,
     content: &Secret,
     process: Option<Process>,
+    old: &mut Vec<PathBuf>,
 ) -> Result<(), Error> {
     let path = dir.join(&file.host);
     match in_place::write(&path, content) {
@@ -44,7 +46,8 @@ pub(super) fn update(
     }
     file.host = host;
     // Who has it open keeps reading the old one, as with a rename.
-    fs::remove_file(&path).map_err(at(&path))
+    old.push(path);
+    Ok(())
 }
 
 /// `files/1` becomes `files/1-1`, then `files/1-2`.

@@ -10,16 +10,20 @@ use crate::launch;
 use crate::oci::EnvVar;
 use crate::secret::Secret;
 
-/// Passes every variable through `change`, which may replace or drop it. The launcher has read its
-/// own copy at the start; that is overwritten.
+/// Passes every variable through `change`, which may replace or drop it: in the file for `exec`, and in
+/// the launcher's, which a container that is made but not started has still to read.
 pub(super) fn update(dir: &Path, change: impl Fn(&EnvVar) -> Option<EnvVar>) -> Result<(), Error> {
     let path = dir.join("env");
     if let Ok(now) = fs::read(&path).map(Secret::new) {
-        let vars: Vec<EnvVar> = launch::read_file(now.expose()).iter().filter_map(change).collect();
+        let vars: Vec<EnvVar> = launch::read_file(now.expose()).iter().filter_map(&change).collect();
         write(&path, &vars).map_err(at(&path))?;
     }
     let path = dir.join(launch::HOST_FILE);
-    blank(&path).map_err(at(&path))
+    match fs::read(&path).map(Secret::new) {
+        Ok(now) => overwrite(&path, &now, &change).map_err(at(&path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at(&path)(error)),
+    }
 }
 
 fn write(path: &Path, vars: &[EnvVar]) -> io::Result<()> {
@@ -30,12 +34,12 @@ fn write(path: &Path, vars: &[EnvVar]) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// Overwrites a file that is mounted, and so cannot be replaced.
-fn blank(path: &Path) -> io::Result<()> {
-    let file = match File::options().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-    file.write_all_at(&vec![0; length], 0)
+/// Changes a file that is mounted, and so cannot be replaced. It never shrinks: NULs at the end are
+/// entries without a name, which the launcher passes over.
+fn overwrite(path: &Path, now: &Secret, change: impl Fn(&EnvVar) -> Option<EnvVar>) -> io::Result<()> {
+    let vars: Vec<EnvVar> = launch::read_file(now.expose()).iter().filter_map(change).collect();
+    let mut bytes = launch::file(&vars);
+    bytes.resize(bytes.len().max(now.len()), 0);
+    let content = Secret::new(bytes);
+    File::options().write(true).open(path)?.write_all_at(content.expose(), 0)
 }

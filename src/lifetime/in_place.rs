@@ -36,16 +36,22 @@ pub fn write(path: &Path, content: &Secret) -> io::Result<()> {
     file.write_all_at(padded(content).expose(), 0)
 }
 
-/// Overwrites the file at `path`, whatever its length, with an empty JSON object.
+/// Makes the file at `path` an empty JSON object of one page, whatever the container made of it.
 ///
 /// # Errors
 /// What the system says.
 pub fn blank(path: &Path) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-    let mut bytes = b"{}".to_vec();
-    bytes.resize(length.max(2), b' ');
-    file.write_all_at(&bytes, 0)
+    file.write_all_at(padded(&Secret::from_text("{}")).expose(), 0)?;
+    file.set_len(PAGE as u64)
+}
+
+/// Whether the file at `path` still only keeps a place.
+#[must_use]
+pub fn is_blank(path: &Path) -> bool {
+    let mut start = [0; 64];
+    let read = File::open(path).and_then(|file| file.read_at(&mut start, 0)).unwrap_or(0);
+    start[..read].trim_ascii() == b"{}"
 }
 
 /// Puts a new file in place of the one at `path`, in a directory that is mounted as a whole: a

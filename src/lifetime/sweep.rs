@@ -21,12 +21,12 @@ pub struct Swept {
 pub fn sweep(ledger: &Ledger) -> Swept {
     let mut swept = Swept::default();
     for path in ledger.sandboxes().collect::<Vec<_>>() {
-        if is_young(&path, YOUNG) {
+        if is_young(&path, YOUNG) || ledger.is_held(&path) {
             swept.left += 1;
             continue;
         }
         match Record::read(&path) {
-            Ok(record) => match liveness(&record) {
+            Ok(record) => match liveness(ledger, &record) {
                 Liveness::Dead => {
                     clean_up(ledger, &record);
                     swept.removed += 1;
@@ -35,10 +35,11 @@ pub fn sweep(ledger: &Ledger) -> Swept {
                 Liveness::Unknown => swept.left += 1,
             },
             // The record is the first thing that is written and the last that is removed.
-            Err(_) => {
+            Err(_) if !path.join(Record::FILE).exists() => {
                 let _ = fs::remove_dir_all(&path);
                 swept.removed += 1;
             }
+            Err(_) => swept.left += 1,
         }
     }
     ledger.remove_dangling();

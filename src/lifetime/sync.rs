@@ -1,12 +1,13 @@
 //! Bringing what has changed in the store into running containers.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::{Error, agent_file, at, env, in_place};
 use crate::config::Config;
 use crate::deliver::AgentOrder;
 use crate::journal::Journal;
-use crate::ledger::{AgentRecord, Ledger, Process, Record, SecretRecord, Status};
+use crate::ledger::{AgentRecord, FileRecord, Ledger, Process, Record, SecretRecord, Status};
 use crate::names::AgentRef;
 use crate::pipeline::Finder;
 use crate::site::Site;
@@ -27,6 +28,8 @@ pub enum Change {
     Kept,
     /// It was taken away before and is left alone.
     Revoked,
+    /// It was pending, and the user has logged in inside.
+    OwnLogin,
 }
 
 /// What became of one container.
@@ -52,9 +55,10 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
         Synced { container: record.container.clone(), changes: Vec::new(), old_env: Vec::new(), problems: Vec::new() };
     let mut journal = Journal::default();
     let process = record.process;
+    let mut old = Vec::new();
     for agent in &mut record.agents {
         let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
-        match sync_agent(&dir, agent, process, config, site, &mut journal) {
+        match sync_agent(&dir, agent, process, config, site, &mut journal, &mut old) {
             Ok(change) => {
                 if matches!(change, Change::Updated | Change::Filled) {
                     result.old_env.extend(agent.env.iter().cloned());
@@ -73,6 +77,9 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     if result.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
         record.write(&dir)?;
     }
+    for path in old {
+        let _ = fs::remove_file(path);
+    }
     Ok(result)
 }
 
@@ -83,6 +90,7 @@ fn sync_agent(
     config: &Config,
     site: &Site,
     journal: &mut Journal,
+    old: &mut Vec<PathBuf>,
 ) -> Result<Change, Error> {
     if agent.status == Status::Revoked {
         return Ok(Change::Revoked);
@@ -97,10 +105,15 @@ fn sync_agent(
     if agent.status == Status::Delivered && agent.fingerprint == order.fingerprint {
         return Ok(Change::Current);
     }
+    // A login that the user made inside meanwhile is theirs.
+    let own_login = |file: &FileRecord| file.path.is_some() && !in_place::is_blank(&dir.join(&file.host));
+    if agent.status == Status::Pending && agent.files.iter().any(own_login) {
+        return Ok(Change::OwnLogin);
+    }
     for file in &mut agent.files {
         if let Some(defined) = &file.path {
             if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
-                agent_file::update(dir, file, &rendered.content, process)?;
+                agent_file::update(dir, file, &rendered.content, process, old)?;
             }
         } else if let Some((_, content)) = &order.secret_file {
             let path = dir.join(&file.host);

@@ -63,6 +63,7 @@ const WITH_VALUE: &[&str] = &[
     "lsm-profile",
     "lsm-mount-context",
     "status-fd",
+    "pidfd-socket",
     "page-server",
 ];
 
@@ -145,6 +146,17 @@ impl<'a> Call<'a> {
         if dashes == 1 && body.len() > 1 && matches!(body[0], b'b' | b'f' | b'p') && body[1] == b'/' {
             self.options.push((&body[..1], Some(Found { index, offset: 2 })));
             return index + 1;
+        }
+        // Short options in one word, as crun reads `-db DIR`.
+        let (flags, last) = body.split_at(body.len() - 1);
+        if dashes == 1
+            && !flags.is_empty()
+            && flags.iter().all(|flag| b"dt".contains(flag))
+            && b"bfp".contains(&last[0])
+        {
+            self.options.extend((0..flags.len()).map(|at| (&flags[at..=at], None)));
+            self.options.push((last, Some(Found { index: index + 1, offset: 0 })));
+            return index + 2;
         }
         self.options.push((body, None));
         index + 1

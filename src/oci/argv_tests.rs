@@ -19,6 +19,7 @@ fn every_spelling_of_the_bundle_is_read_and_replaced() {
         ("runc create -b=/b k1", "runc create -b=/new k1"),
         ("runc create -bundle /b k1", "runc create -bundle /new k1"),
         ("crun create -b/b k1", "crun create -b/new k1"),
+        ("crun create -tb /b k1", "crun create -tb /new k1"),
         (
             "crun --root=/r --systemd-cgroup create --pid-file p --bundle /b --no-pivot k1",
             "crun --root=/r --systemd-cgroup create --pid-file p --bundle /new --no-pivot k1",

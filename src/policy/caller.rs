@@ -47,6 +47,8 @@ pub struct Caller {
     pub engine: String,
     /// The container's id.
     pub container: String,
+    /// The specification shows that a tool made it from an image.
+    pub converted: bool,
     /// The user of a rootless engine.
     pub uid: Option<u32>,
     /// The Kubernetes namespace; only ever set for the engine `cri`.
@@ -61,12 +63,15 @@ impl Caller {
     #[must_use]
     pub fn new(engine: &str, container: &OsStr, uid: Option<u32>, spec: &Spec<'_>) -> Self {
         let of_cri = |keys: [&str; 2]| {
-            let found = keys.iter().find_map(|key| spec.annotation(key));
-            found.filter(|_| engine == "cri").map(str::to_owned)
+            let mut found = keys.iter().filter_map(|key| spec.annotation(key));
+            let first = found.next().filter(|_| engine == "cri")?;
+            // One of them may be the pod's own words.
+            found.all(|other| other == first).then(|| first.to_owned())
         };
         Self {
             engine: engine.to_owned(),
             container: container.to_string_lossy().into_owned(),
+            converted: spec.annotations.iter().any(|(key, _)| key.starts_with("org.opencontainers.image.")),
             uid,
             namespace: of_cri(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri-o.Namespace"]),
             pod: of_cri(["io.kubernetes.cri.sandbox-name", "io.kubernetes.cri-o.KubeName"]),

@@ -36,6 +36,8 @@ pub struct Granted {
     pub request: Request,
     /// How it was asked for.
     pub form: Form,
+    /// Positions of the mounts that were requests: the container does not get them.
+    pub mounts: Vec<usize>,
 }
 
 /// Decides about everything that was found.
@@ -49,7 +51,7 @@ pub fn decide(
     site: &Site,
     journal: &mut Journal,
 ) -> Result<Option<Granted>, Error> {
-    let annotated = match (found.by_annotation, consent::of_annotations(&caller.engine, config)) {
+    let annotated = match (found.by_annotation, consent::of_annotations(&caller.engine, caller.converted, config)) {
         (Ok(request), _) if request.is_empty() => None,
         (result, Ok(())) => Some(result?),
         (_, Err(reason)) => {
@@ -65,14 +67,29 @@ pub fn decide(
             None
         }
     };
-    let forms =
-        [(annotated, Form::Annotation), (Some(found.by_mount), Form::Mount), (Some(found.by_device), Form::Cdi)];
+    let mut mounts = found.by_mount.secret_at;
+    let mut plain = found.by_mount.plain;
+    match consent::of_plain_mounts(&caller.engine) {
+        Ok(()) => mounts.extend(found.by_mount.plain_at),
+        Err(_) if plain.is_empty() => {}
+        Err(reason) => {
+            journal.warn(format!("a request mount of {} was ignored: {reason}", caller.container));
+            journal.ignored = true;
+            plain = Request::default();
+        }
+    }
+    let forms = [
+        (annotated, Form::Annotation),
+        (Some(found.by_mount.secret), Form::Mount),
+        (Some(plain), Form::Mount),
+        (Some(found.by_device), Form::Cdi),
+    ];
     let mut granted: Option<Granted> = None;
     for (request, form) in forms {
         let Some(request) = request.filter(|request| !request.is_empty()) else { continue };
         granted = Some(match granted {
-            None => Granted { request, form },
-            Some(before) => Granted { request: before.request.merged(request)?, form: before.form },
+            None => Granted { request, form, mounts: mounts.clone() },
+            Some(before) => Granted { request: before.request.merged(request)?, ..before },
         });
     }
     Ok(granted)

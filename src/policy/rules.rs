@@ -111,6 +111,7 @@ mod tests {
         Caller {
             engine: engine.to_owned(),
             container: "c1".to_owned(),
+            converted: false,
             uid: None,
             namespace: namespace.map(str::to_owned),
             pod: namespace.map(|_| "review-7".to_owned()),

@@ -10,7 +10,7 @@ mod mount;
 
 pub use annotation::{PREFIX, SANDBOX};
 pub use cdi::device;
-pub use mount::{DIRECTORY, requested};
+pub use mount::{DIRECTORY, Mounts, requested};
 
 use std::path::Path;
 
@@ -164,9 +164,7 @@ pub struct Found {
     /// to, an image's for one, must not be able to stop a start.
     pub by_annotation: Result<Request, Error>,
     /// What the mounts ask for.
-    pub by_mount: Request,
-    /// Which mounts those are, by their position.
-    pub mounts: Vec<usize>,
+    pub by_mount: Mounts,
     /// What devices ask for; the engine names them to the hook, not in the specification.
     pub by_device: Request,
 }
@@ -176,8 +174,8 @@ pub struct Found {
 /// # Errors
 /// When a request mount names something impossible.
 pub fn read(spec: &Spec<'_>, directory: &Path) -> Result<Found, Error> {
-    let (by_mount, mounts) = mount::read(spec, directory)?;
-    Ok(Found { by_annotation: annotation::read(spec), by_mount, mounts, by_device: Request::default() })
+    let by_mount = mount::read(spec, directory)?;
+    Ok(Found { by_annotation: annotation::read(spec), by_mount, by_device: Request::default() })
 }
 
 #[cfg(test)]

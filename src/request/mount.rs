@@ -1,5 +1,5 @@
-//! Requests by bind mount: `-v /run/keyslip/request/claude:/request:ro`, for engines that carry no
-//! annotations (docker 20.10, buildah, old compose).
+//! Requests by bind mount: `-v $(keyslip request claude):/request:ro`, for engines that carry no
+//! annotations (docker 20.10, buildah, old compose) or carry an image's.
 
 use std::path::Path;
 
@@ -9,30 +9,61 @@ use crate::oci::Spec;
 /// The request directory below the runtime directory.
 pub const DIRECTORY: &str = "request";
 
-/// What the text of a mount's source asks for, if it lies in the request directory. The text is
-/// compared and nothing is resolved: a link in a repository must not forge consent.
-#[must_use]
-pub fn requested<'a>(source: &'a str, directory: &Path) -> Option<&'a str> {
-    let rest = source.strip_prefix(directory.to_str()?)?.strip_prefix('/')?;
-    (!rest.is_empty() && !rest.contains('/')).then_some(rest)
+/// The source of a mount in the request directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// Its directory has a random name, `request/<32 hexadecimal digits>/NAME`: nobody can have led an
+    /// engine there who was not told.
+    pub is_secret: bool,
+    /// What it asks for.
+    pub name: &'a str,
 }
 
-/// Reads the mounts whose source lies in `directory`; also says which they are. A name is an agent
-/// (`claude`, `codex@work`) or `secret.NAME`.
-pub(super) fn read(spec: &Spec<'_>, directory: &Path) -> Result<(Request, Vec<usize>), Error> {
-    let mut request = Request::default();
-    let mut positions = Vec::new();
+/// What the text of a mount's source asks for, if it lies in the request directory. The text is
+/// compared and nothing is resolved: a link in a repository must not forge consent. Some engines
+/// resolve links themselves before they write the text; for those only a secret name counts.
+#[must_use]
+pub fn requested<'a>(source: &'a str, directory: &Path) -> Option<Source<'a>> {
+    let rest = source.strip_prefix(directory.to_str()?)?.strip_prefix('/')?;
+    let (is_secret, name) = match rest.split_once('/') {
+        None => (false, rest),
+        Some((secret, name)) => {
+            let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            (secret.len() == 32 && secret.bytes().all(is_hex)).then_some((true, name))?
+        }
+    };
+    (!name.is_empty() && !name.contains('/')).then_some(Source { is_secret, name })
+}
+
+/// What the mounts of a specification ask for.
+#[derive(Debug, Default)]
+pub struct Mounts {
+    /// By a secret name.
+    pub secret: Request,
+    /// By a name that anybody can know.
+    pub plain: Request,
+    /// Positions of the former.
+    pub secret_at: Vec<usize>,
+    /// Positions of the latter.
+    pub plain_at: Vec<usize>,
+}
+
+/// Reads the mounts whose source lies in `directory`. A name is an agent (`claude`, `codex@work`) or
+/// `secret.NAME`.
+pub(super) fn read(spec: &Spec<'_>, directory: &Path) -> Result<Mounts, Error> {
+    let mut mounts = Mounts::default();
     for (index, mount) in spec.mounts.iter().enumerate().filter(|(_, mount)| mount.is_bind()) {
-        let Some(name) = mount.source.as_deref().and_then(|source| requested(source, directory)) else { continue };
-        let named = |source| Error::Name {
-            place: format!("request mount {:.80}", mount.source.as_deref().unwrap_or("")),
-            source,
+        let Some(source) = mount.source.as_deref().and_then(|source| requested(source, directory)) else { continue };
+        let named = |error| Error::Name { place: format!("request mount {:.64}", source.name), source: error };
+        let (request, positions) = match source.is_secret {
+            true => (&mut mounts.secret, &mut mounts.secret_at),
+            false => (&mut mounts.plain, &mut mounts.plain_at),
         };
-        match name.strip_prefix("secret.") {
+        match source.name.strip_prefix("secret.") {
             Some(secret) => request.add_secret(secret.parse().map_err(named)?)?,
-            None => request.add_agent(name.parse().map_err(named)?)?,
+            None => request.add_agent(source.name.parse().map_err(named)?)?,
         }
         positions.push(index);
     }
-    Ok((request, positions))
+    Ok(mounts)
 }

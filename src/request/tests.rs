@@ -24,8 +24,8 @@ fn the_three_forms_mean_the_same() {
         r#"[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/r","type":"bind","source":"/run/keyslip/request/claude@work"}]"#,
     ))
     .unwrap();
-    assert_eq!(annotated.agents, mounted.by_mount.agents);
-    assert_eq!(mounted.mounts, [1]);
+    assert_eq!(annotated.agents, mounted.by_mount.plain.agents);
+    assert_eq!(mounted.by_mount.plain_at, [1]);
     assert_eq!(annotated.agents, [device("claude.work").unwrap()]);
 }
 
@@ -78,6 +78,20 @@ fn only_the_text_of_a_mount_counts() {
         "run/keyslip/request/claude",
     ] {
         let mounts = format!(r#"[{{"destination":"/r","type":"bind","source":"{source}"}}]"#);
-        assert!(read_text(&spec_with("{}", &mounts)).unwrap().by_mount.is_empty(), "{source}");
+        assert!(
+            {
+                let found = read_text(&spec_with("{}", &mounts)).unwrap().by_mount;
+                found.plain.is_empty() && found.secret.is_empty()
+            },
+            "{source}"
+        );
     }
+}
+
+#[test]
+fn a_name_that_nobody_can_guess_is_told_from_a_plain_one() {
+    let secret = format!("{DIR}/0123456789abcdef0123456789abcdef/claude");
+    assert!(requested(&secret, Path::new(DIR)).unwrap().is_secret);
+    assert!(!requested(&format!("{DIR}/claude"), Path::new(DIR)).unwrap().is_secret);
+    assert_eq!(requested(&format!("{DIR}/0123/claude"), Path::new(DIR)), None);
 }

@@ -7,6 +7,7 @@ use std::io;
 pub struct FsIdentity {
     uid: u32,
     gid: u32,
+    groups: Vec<libc::gid_t>,
 }
 
 impl FsIdentity {
@@ -17,8 +18,12 @@ impl FsIdentity {
     /// # Errors
     /// `EPERM` when this process may not take that identity.
     pub fn assume(uid: u32, gid: u32) -> io::Result<Self> {
+        let groups: Vec<libc::gid_t> = rustix::process::getgroups()?.iter().map(|group| group.as_raw()).collect();
+        // SAFETY: zero groups, so the pointer is not read. Where this is refused, in a user's own
+        // namespace, the groups are that user's and give nothing that is not theirs.
+        unsafe { libc::setgroups(0, std::ptr::null()) };
         // SAFETY: both calls take integers and return the previous id.
-        let previous = unsafe { Self { gid: libc::setfsgid(gid) as u32, uid: libc::setfsuid(uid) as u32 } };
+        let previous = unsafe { Self { gid: libc::setfsgid(gid) as u32, uid: libc::setfsuid(uid) as u32, groups } };
         // These calls do not report failure; asking with an invalid id reads the current one.
         // SAFETY: as above.
         let now = unsafe { (libc::setfsuid(u32::MAX) as u32, libc::setfsgid(u32::MAX) as u32) };
@@ -28,10 +33,11 @@ impl FsIdentity {
 
 impl Drop for FsIdentity {
     fn drop(&mut self) {
-        // SAFETY: integers in, integers out.
+        // SAFETY: integers in, integers out; the groups are an array of its length.
         unsafe {
             libc::setfsuid(self.uid);
             libc::setfsgid(self.gid);
+            libc::setgroups(self.groups.len(), self.groups.as_ptr());
         }
     }
 }

@@ -194,13 +194,17 @@ fn a_request_mount_asks_and_is_not_seen_in_the_container() {
     lab.image();
     lab.configure("");
     for runtime in RUNTIMES {
-        lab.ok("mkdir -p /run/keyslip/request; touch /run/keyslip/request/claude");
-        let mount = "-v /run/keyslip/request/claude:/request:ro";
+        let mount = "-v $(keyslip request claude):/request:ro";
         lab.ok(&format!("podman --runtime {runtime} run -d --name c {mount} bb sleep 1000"));
         let seen = lab.ok("podman exec c sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN; cat /run/secrets/claude; echo; grep -c request /proc/self/mountinfo || true; ls -d /request 2>/dev/null || true'");
         assert_eq!(seen, "<CLAUDE>\n<CLAUDE>\n0", "{runtime}");
         lab.remove("c");
-        lab.ok("rm /run/keyslip/request/claude");
+        // podman resolves a relative source: a link in a repository leads to a name that can be known.
+        lab.ok("touch /run/keyslip/request/claude; mkdir -p $W/repo; ln -sfn /run/keyslip/request/claude $W/repo/data");
+        let forged = "cd $W/repo; podman --runtime @ run --rm -v ./data:/data bb sh -c 'echo [$CLAUDE_CODE_OAUTH_TOKEN]; ls /run/secrets'";
+        let output = lab.sh(&forged.replace('@', runtime));
+        assert!(output.stdout.starts_with("[]") && !output.said().contains("<CLAUDE>"), "{runtime}: {output}");
+        lab.ok("rm -r /run/keyslip/request");
         lab.assert_nothing_left(runtime);
     }
 }

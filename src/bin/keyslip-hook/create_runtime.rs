@@ -82,11 +82,13 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         }
         return Ok(());
     };
+    // In the record from the first: by the process it is seen that a container is gone whose hook was
+    // killed on the way.
+    prepared.record.process = Process::find(state.pid);
     ledger.make()?;
     deliver::carry_out(&mut prepared.plan, ledger, &mut prepared.record)?;
     let mut record = prepared.record;
     record.phase = Phase::Live;
-    record.process = Process::find(state.pid);
     let rootfs = spec.rootfs(&state.bundle);
     let done = deliver::into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
         .with_context(|| format!("container {}", state.id))

@@ -10,22 +10,30 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use keyslip::deliver::EnvWay;
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record};
+use keyslip::ledger::{self, Event, Key, Ledger, Liveness, Phase, Process, Record, SandboxId};
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
-use keyslip::{config, deliver, sys};
+use keyslip::{config, deliver, request, sys};
 
 use crate::{Shim, report};
 
 pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let bundle = std::path::absolute(shim.call.bundle())?;
     let path = shim.call.config().map_or_else(|| bundle.join("config.json"), Path::to_owned);
+    let (ledger, key, root) = shim.place()?;
+    if !is_free(&ledger, &key) {
+        // The runtime refuses a name that is in use.
+        return shim.pass();
+    }
     // What cannot be read asks for nothing; the runtime says what is wrong with it.
-    let Some(text) = oci::read(&path).ok().filter(|text| oci::mentions_us(text)) else { return shim.pass() };
+    let Ok(text) = oci::read(&path) else { return shim.pass() };
+    if !oci::mentions_us(&text) {
+        return pass_on(shim, &path, &text);
+    }
     sys::secure_stdio();
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
-    let result = start(shim, &site, &bundle, &path, &text);
+    let result = start(shim, &site, &root, &bundle, &path, &text);
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
         note(shim, &site, event, None, Some(&sentence(error.chain())));
@@ -33,15 +41,18 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     result
 }
 
-fn start(shim: &Shim<'_>, site: &Site, bundle: &Path, path: &Path, text: &str) -> anyhow::Result<i32> {
+fn start(shim: &Shim<'_>, site: &Site, root: &Path, bundle: &Path, path: &Path, text: &str) -> anyhow::Result<i32> {
     let spec = Spec::parse(text, path)?;
+    if is_prepared(&Ledger::at(&site.runtime), &spec) {
+        return pass_on(shim, path, text);
+    }
     let config = config::load(&site.config)?;
     let input = Input {
         site,
         config: &config,
         engine: &shim.installed.engine,
         runtime: &shim.installed.real,
-        root: shim.call.root(),
+        root: Some(root.as_os_str()),
         container: shim.call.container().ok_or(oci::Error::Call("a container id"))?,
         bundle,
         spec: &spec,
@@ -58,7 +69,36 @@ fn start(shim: &Shim<'_>, site: &Site, bundle: &Path, path: &Path, text: &str) -
     if journal.ignored {
         note(shim, site, Event::Ignored, None, journal.warnings.first().map(String::as_str));
     }
-    shim.pass()
+    pass_on(shim, path, text)
+}
+
+/// Whether a container may be made under this name. What one left that is gone is removed first: it
+/// must not come to another of the same name.
+fn is_free(ledger: &Ledger, key: &Key) -> bool {
+    let Some(id) = ledger.find(key) else { return true };
+    match Record::read(&ledger.sandbox(&id)) {
+        Ok(record) if ledger::liveness(ledger, &record) == Liveness::Dead => ledger::clean_up(ledger, &record),
+        Ok(_) => return false,
+        Err(_) => ledger.leave(key, &id),
+    }
+    true
+}
+
+/// Whether a hook has prepared this container: its record is not bound to one yet, and nobody else
+/// can know its name.
+fn is_prepared(ledger: &Ledger, spec: &Spec<'_>) -> bool {
+    let id = spec.annotation(request::SANDBOX).and_then(|id| SandboxId::try_from(id.to_owned()).ok());
+    id.and_then(|id| Record::read(&ledger.sandbox(&id)).ok()).is_some_and(|record| record.container.is_empty())
+}
+
+/// Becomes the real runtime. A configuration that came through a pipe has been read, and is handed on
+/// in memory.
+fn pass_on(shim: &Shim<'_>, path: &Path, text: &str) -> anyhow::Result<i32> {
+    if shim.call.config().is_none() || path.is_file() {
+        return shim.pass();
+    }
+    let file = sys::memory_file("config.json", text.as_bytes())?;
+    shim.pass_with(&shim.call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))
 }
 
 /// Writes a line into the audit log.
@@ -78,6 +118,8 @@ fn deliver_and_create(
     let ledger = Ledger::at(&site.runtime);
     ledger.make()?;
     deliver::carry_out(&mut plan, &ledger, &mut record)?;
+    // While this is held, nobody takes the container for a dead one.
+    let _held = ledger.hold(&record.id);
     let foreground = ends_with_the_call(&shim.call);
     if foreground {
         note(shim, site, Event::Delivered, Some(&record), None);
@@ -102,7 +144,10 @@ fn deliver_and_create(
 
 /// Whether the container is gone when the runtime returns: `run` in the foreground.
 fn ends_with_the_call(call: &Call<'_>) -> bool {
-    call.command != Command::Create && !call.verb_options().any(|(name, _)| name == b"detach" || name == b"d")
+    call.command != Command::Create
+        && !call
+            .verb_options()
+            .any(|(name, value)| (name == b"detach" || name == b"d") && value.is_none_or(|value| value != "false"))
 }
 
 /// Gives the runtime its specification, and takes the values away again once it has read them.
@@ -114,8 +159,8 @@ fn hand_over(
     plan: deliver::Plan,
     record: &mut Record,
 ) -> anyhow::Result<sys::Ended> {
-    let key = Key::new(&shim.installed.real, shim.call.root(), shim.call.container().unwrap_or_default());
-    let entered = ledger.enter(&key, &record.id, false)?;
+    let (_, key, _) = shim.place()?;
+    ledger.enter(&key, &record.id, true)?;
     if ends_with_the_call(&shim.call) {
         record.phase = Phase::Live;
         record.write(&plan.dir)?;
@@ -132,31 +177,16 @@ fn hand_over(
     if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {
         return Ok(ended);
     }
-    let settled = handed.take_values_away(&dir.join("bundle")).and_then(|()| match entered {
-        true => Ok(()),
-        false => replace_entry(ledger, &key, record),
-    });
-    if let Err(error) = settled {
+    if let Err(error) = handed.take_values_away(&dir.join("bundle")) {
         // It exists and is not as promised: it must not be started.
         shim.undo_create();
         return Err(error);
     }
     record.phase = Phase::Live;
-    record.process = shim.call.pid_file().and_then(first_process);
+    record.process = shim.call.pid_file().and_then(first_process).or_else(|| ledger::ask_process(record));
     // On a full tmpfs the earlier record stays: without the process, the runtime is asked instead.
     let _ = record.write(&dir);
     Ok(ended)
-}
-
-/// An entry was left by an earlier container of that name: the runtime has just said that it is
-/// gone, or it would have refused.
-fn replace_entry(ledger: &Ledger, key: &Key, record: &Record) -> anyhow::Result<()> {
-    let old = ledger.find(key).and_then(|id| Record::read(&ledger.sandbox(&id)).ok());
-    ledger.enter(key, &record.id, true)?;
-    if let Some(old) = old.filter(|old| old.id != record.id) {
-        ledger::clean_up(ledger, &old);
-    }
-    Ok(())
 }
 
 fn first_process(pid_file: &Path) -> Option<Process> {

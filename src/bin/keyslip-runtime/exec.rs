@@ -6,20 +6,25 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use keyslip::ledger::{Key, Ledger};
+use keyslip::ledger::Record;
 use keyslip::oci::{self, EnvVar, Process, process_with_env};
-use keyslip::{launch, site, sys};
+use keyslip::{launch, sys};
 use zeroize::Zeroizing;
 
 use crate::{Shim, exec_options};
 
 pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let Some(container) = shim.call.container() else { return shim.pass() };
-    let ledger = Ledger::at(&site::runtime_dir()?);
-    let key = Key::new(&shim.installed.real, shim.call.root(), container);
+    let (ledger, key, root) = shim.place()?;
     let Some(id) = ledger.find(&key) else { return shim.pass() };
     let dir = ledger.sandbox(&id);
-    let Ok(stored) = fs::read(dir.join("env")).map(Zeroizing::new) else { return shim.pass() };
+    let Ok(record) = Record::read(&dir) else { return shim.pass() };
+    // What a container left that is gone is not for another of the same name.
+    let is_gone = record.process.is_some_and(|process| !process.is_alive());
+    if is_gone || record.agents.iter().all(|agent| agent.env.is_empty()) {
+        return shim.pass();
+    }
+    let stored = Zeroizing::new(fs::read(dir.join("env")).unwrap_or_default());
     match shim.call.process() {
         Some(path) => {
             let text = oci::read(path)?;
@@ -27,18 +32,21 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
             let file = sys::memory_file("process.json", &process_with_env(&process, &missing(&process, &stored)))?;
             shim.pass_with(&shim.call.with_process(&descriptor(&file)))
         }
-        // crun keeps the configuration it was given and takes the environment from there.
-        None if shim.installed.is_crun() => shim.pass(),
-        None => by_options(shim, &dir.join("bundle/config.json"), &stored),
+        // crun keeps the configuration it was given, with the values of that time.
+        None if shim.installed.is_crun() => {
+            by_options(shim, &root.join(container).join("config.json"), &record, &stored)
+        }
+        None => by_options(shim, &dir.join("bundle/config.json"), &record, &stored),
     }
 }
 
-/// A bare `runc exec ID COMMAND`: runc would take the process from the bundle, which holds no
-/// values. It gets a process file instead.
-fn by_options(shim: &Shim<'_>, config: &Path, stored: &[u8]) -> anyhow::Result<i32> {
-    let Some(base) = oci::read(config).ok() else { return shim.pass() };
+/// A bare `runc exec ID COMMAND`: the runtime would take the process from the bundle, which holds no
+/// values, or crun from its own copy, which holds old ones. It gets a process file instead.
+fn by_options(shim: &Shim<'_>, config: &Path, record: &Record, stored: &[u8]) -> anyhow::Result<i32> {
+    let Some(base) = oci::read(config).ok().map(Zeroizing::new) else { return shim.pass() };
     let spec = oci::Spec::parse(&base, config)?;
-    let Some(described) = exec_options::describe(&shim.call, &spec.process)? else { return shim.pass() };
+    let ours = |name: &str| record.agents.iter().any(|agent| agent.env.iter().any(|env| env == name));
+    let Some(described) = exec_options::describe(&shim.call, &spec.process, ours)? else { return shim.pass() };
     let text = std::str::from_utf8(&described)?;
     let process = Process::parse(text, config)?;
     let file = sys::memory_file("process.json", &process_with_env(&process, &missing(&process, stored)))?;

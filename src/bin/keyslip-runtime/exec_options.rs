@@ -10,10 +10,16 @@ use zeroize::Zeroizing;
 pub const KEPT: &[&str] =
     &["console-socket", "pid-file", "detach", "d", "preserve-fds", "cgroup", "ignore-paused", "no-subreaper"];
 
-/// The process that `call` asks for, on top of the container's main process. Nothing when it uses
+/// The process that `call` asks for, on top of the container's main process less the variables that are
+/// `ours`. Nothing when it uses
 /// an option that is not known here: then the call is handed on as it is, without the variables.
-pub fn describe(call: &Call<'_>, main: &Process<'_>) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut env: Vec<String> = main.env.iter().map(|entry| quote(entry)).collect();
+pub fn describe(
+    call: &Call<'_>,
+    main: &Process<'_>,
+    ours: impl Fn(&str) -> bool,
+) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+    let others = main.env.iter().filter(|entry| !ours(entry.split('=').next().unwrap_or("")));
+    let mut env: Vec<String> = others.map(|entry| quote(entry)).collect();
     let mut terminal = false;
     let mut changes: Vec<(&str, String)> = Vec::new();
     for (name, value) in call.verb_options() {

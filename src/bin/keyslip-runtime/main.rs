@@ -12,10 +12,12 @@ mod report;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use keyslip::ledger::{self, Key, Ledger};
 use keyslip::oci::{Call, Command};
 use keyslip::policy::Installed;
+use keyslip::site;
 use keyslip::sys::{self, Args};
 
 keyslip::entry!(start);
@@ -54,6 +56,16 @@ impl Shim<'_> {
     fn pass_with(&self, argv: &[CString]) -> anyhow::Result<i32> {
         let argv: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
         Err(self.failed(&sys::exec(&self.real(), &argv)))
+    }
+
+    /// The ledger and what this call's container is found by in it.
+    fn place(&self) -> anyhow::Result<(Ledger, Key, PathBuf)> {
+        let whose = site::whose()?;
+        let xdg = std::env::var_os("XDG_RUNTIME_DIR");
+        let root = ledger::effective_root(self.call.root(), &self.installed.runtime, whose, xdg.as_deref());
+        let container = self.call.container().unwrap_or_default();
+        let key = Key::new(&self.installed.real, Some(root.as_os_str()), container);
+        Ok((Ledger::at(&site::runtime_dir(whose)), key, root))
     }
 
     /// Runs the real runtime and waits for it.

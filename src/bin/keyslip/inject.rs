@@ -76,7 +76,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
     }
     ledger::audit(&site.state, Event::Delivered, "bare", "", Some(&prepared.record), None);
     for warning in &prepared.record.warnings {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", crate::output::plain(warning));
     }
     println!("{} is ready; run it once, what it refers to ends with its container", path.display());
     Ok(ExitCode::SUCCESS)

@@ -20,13 +20,14 @@ pub struct Sandbox {
 
 /// Every container, the oldest first.
 pub fn sandboxes(site: &Site) -> Vec<Sandbox> {
-    let mut records = Ledger::at(&site.runtime).records();
+    let ledger = Ledger::at(&site.runtime);
+    let mut records = ledger.records();
     records.sort_by(|one, two| (one.created, &one.id).cmp(&(two.created, &two.id)));
-    records.into_iter().map(|record| Sandbox { state: state(&record), record }).collect()
+    records.into_iter().map(|record| Sandbox { state: state(&ledger, &record), record }).collect()
 }
 
-fn state(record: &Record) -> &'static str {
-    match liveness(record) {
+fn state(ledger: &Ledger, record: &Record) -> &'static str {
+    match liveness(ledger, record) {
         Liveness::Dead => "dead",
         Liveness::Unknown => "unknown",
         Liveness::Alive if record.is_pending() => "pending",
@@ -68,7 +69,7 @@ pub fn print(sandboxes: &[Sandbox]) {
     output::table(&rows);
     for Sandbox { record, .. } in sandboxes {
         for warning in &record.warnings {
-            println!("{:.24}: {warning}", record.container);
+            println!("{}", output::plain(&format!("{:.24}: {warning}", record.container)));
         }
     }
 }

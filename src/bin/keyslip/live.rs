@@ -31,7 +31,7 @@ pub struct RevokeArgs {
 }
 
 fn live(ledger: &Ledger) -> Vec<Record> {
-    ledger.records().into_iter().filter(|record| liveness(record) != Liveness::Dead).collect()
+    ledger.records().into_iter().filter(|record| liveness(ledger, record) != Liveness::Dead).collect()
 }
 
 /// Brings the store's state into every container that runs.
@@ -39,8 +39,16 @@ pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     let config = config::load(&site.config)?;
     let ledger = Ledger::at(&site.runtime);
     let mut results: Vec<Synced> = Vec::new();
-    for mut record in live(&ledger) {
-        let synced = lifetime::sync(&ledger, &mut record, &config, site)?;
+    for record in live(&ledger) {
+        // What another command has just changed is read again.
+        let _changing = ledger.change(&record.id);
+        let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
+        let synced = lifetime::sync(&ledger, &mut record, &config, site).unwrap_or_else(|error| Synced {
+            container: record.container.clone(),
+            changes: Vec::new(),
+            old_env: Vec::new(),
+            problems: vec![error.to_string()],
+        });
         if synced.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
             ledger::audit(&site.state, Event::Synced, &record.engine, &record.container, Some(&record), None);
         }
@@ -67,6 +75,7 @@ fn print_synced(results: &[Synced]) {
                 Change::Filled => "was pending and is delivered now",
                 Change::Pending => "is still pending: there is no credential",
                 Change::Kept => "is kept: the store has none any more; `keyslip revoke` takes it away",
+                Change::OwnLogin => "was pending and has a login of its own now; it is left alone",
                 Change::Revoked => "was revoked and is left alone",
             };
             println!("{container:.24}: {what} {text}");
@@ -98,9 +107,20 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
         }
     }
     let mut results: Vec<Revoked> = Vec::new();
-    for mut record in records {
+    let mut failed = false;
+    for record in records {
+        let _changing = ledger.change(&record.id);
+        let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
         let wanted = |name: Option<&AgentRef>| args.which.account.as_ref().is_none_or(|account| name == Some(account));
-        let revoked = lifetime::revoke(&ledger, &mut record, wanted)?;
+        // One container must not keep the others from being revoked.
+        let revoked = match lifetime::revoke(&ledger, &mut record, wanted) {
+            Ok(revoked) => revoked,
+            Err(error) => {
+                eprintln!("keyslip: {:.24}: {error}", record.container);
+                failed = true;
+                continue;
+            }
+        };
         if !revoked.taken.is_empty() {
             ledger::audit(&site.state, Event::Revoked, &record.engine, &record.container, Some(&record), None);
             results.push(revoked);
@@ -108,7 +128,7 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
     }
     if args.format.json {
         output::json(&results)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     if results.is_empty() {
         println!("no container that runs holds it");
@@ -122,7 +142,7 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Removes what containers left behind that are gone.

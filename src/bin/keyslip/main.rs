@@ -9,6 +9,7 @@ mod list;
 mod live;
 mod output;
 mod plan;
+mod request;
 mod status;
 
 use std::path::Path;
@@ -45,6 +46,10 @@ enum Command {
     ///
     /// Example: keyslip inject --bundle . --agent claude && crun run job
     Inject(inject::Args),
+    /// Print a path whose bind mount asks for an agent, for engines without annotations.
+    ///
+    /// Example: podman run -v $(keyslip request claude):/request:ro IMAGE
+    Request(request::Args),
     /// Bring new logins and changed secret files into containers that run.
     Sync(output::Format),
     /// Take credentials away from containers that run.
@@ -79,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(format) => list::run(format, &site),
         Command::Status(format) => status::run(format, &site),
         Command::Inject(args) => inject::run(&args, &site),
+        Command::Request(args) => request::run(&args, &site),
         Command::Sync(format) => live::sync(format, &site),
         Command::Revoke(args) => live::revoke(&args, &site),
         Command::Sweep(format) => live::sweep(format, &site),

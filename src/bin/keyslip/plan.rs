@@ -160,6 +160,6 @@ fn print(report: &Report<'_>) {
         println!("make       {path} (an empty mountpoint, removed at the end)");
     }
     for warning in report.warnings {
-        println!("warning    {warning}");
+        println!("warning    {}", output::plain(warning));
     }
 }
