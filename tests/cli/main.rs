@@ -190,3 +190,28 @@ fn a_job_with_nothing_but_a_runtime_has_its_agent_authenticated() {
     let nothing = lab.bundle("nothing", ".");
     assert!(lab.sh(&format!("keyslip inject --bundle {nothing}")).stderr.contains("asks for nothing"));
 }
+
+#[test]
+fn what_is_refused_is_in_syslog_too() {
+    let Some(lab) = Lab::with_claude("cli-syslog") else { return };
+    let denied = lab.bundle("denied", r#".annotations={"dev.keyslip.agents":"claude@work"}"#);
+    let asks = lab.bundle("asks", r#".annotations={"dev.keyslip.agents":"claude"}"#);
+    lab.configure("log_level = \"debug\"\n");
+    // A /dev of its own for a real syslogd: the machine's is shared.
+    let said = lab.ok(&format!(
+        r#"unshare --mount bash -euc '
+            mkdir $W/dev; mount -t tmpfs dev $W/dev; cp -a /dev/null /dev/urandom $W/dev/; mount --bind $W/dev /dev
+            busybox syslogd -n -O $W/messages & syslogd=$!
+            for i in $(seq 100); do [ -S /dev/log ] && break; sleep 0.05; done
+            /usr/libexec/keyslip/keyslip-hook precreate --engine bare <{denied}/config.json >/dev/null 2>&1 || echo hook refused
+            $BARE/runc create --bundle {denied} k1 </dev/null >/dev/null 2>&1 || echo shim refused
+            jq ".process.args=[\"nonexistent\"]" {asks}/config.json >{asks}/new; mv {asks}/new {asks}/config.json
+            $BARE/runc create --bundle {asks} k2 </dev/null >/dev/null 2>&1 || true
+            for i in $(seq 100); do [ "$(grep -c "no .*allow.* rule permits" $W/messages)" = 2 ] && break; sleep 0.05; done
+            kill $syslogd; cat $W/messages'"#
+    ));
+    assert!(said.contains("hook refused") && said.contains("shim refused"), "{said}");
+    assert_eq!(said.matches("asks for claude@work, which no [[allow]] rule permits").count(), 2, "{said}");
+    assert!(said.contains("using stored long-lived OAuth token agent=claude account=default expiresIn=36"), "{said}");
+    assert!(!said.contains("<CLAUDE>"), "{said}");
+}
