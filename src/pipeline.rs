@@ -238,7 +238,6 @@ impl<'a> Finder<'a> {
             settings: settings.clone(),
             rendering: Rendering::default(),
             secret_file: None,
-            kind: None,
             origin: None,
             expires: None,
             fingerprint: None,
@@ -280,7 +279,6 @@ impl<'a> Finder<'a> {
         } else if let (Some(definition), None) = (&order.definition, &settings.secret_name) {
             return Err(agent::Error::Unrecognised { agent, kinds: definition.kinds_text() }.into());
         }
-        order.kind = kind.map(|kind| kind.title.clone());
         if as_file {
             let name = match &settings.secret_name {
                 Some(name) => Some(name.clone()),

@@ -31,8 +31,6 @@ pub struct AgentOrder {
     pub rendering: Rendering,
     /// The name and content of its secret file.
     pub secret_file: Option<(SecretName, Secret)>,
-    /// The credential's kind, for people.
-    pub kind: Option<String>,
     /// Where the credential came from; none while it is pending.
     pub origin: Option<Origin>,
     /// Until when it is valid.

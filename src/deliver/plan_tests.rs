@@ -54,7 +54,6 @@ fn agent(name: &str, rendering: Rendering) -> AgentOrder {
         settings: crate::config::AgentSettings::default(),
         rendering,
         secret_file: Some((name.parse().unwrap(), Secret::from_text("sk-FAKE"))),
-        kind: None,
         origin: Some(Origin::StoredToken),
         expires: None,
         fingerprint: None,

@@ -74,7 +74,9 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
             Err(error) => result.problems.push(format!("secret {}: {error}", secret.name)),
         }
     }
-    if result.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
+    // A file that was mounted anew is written down even when a later one failed.
+    let changed = result.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled));
+    if changed || !old.is_empty() {
         record.write(&dir)?;
     }
     for path in old {

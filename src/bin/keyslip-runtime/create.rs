@@ -160,7 +160,9 @@ fn hand_over(
     record: &mut Record,
 ) -> anyhow::Result<sys::Ended> {
     let (_, key, _) = shim.place()?;
-    ledger.enter(&key, &record.id, true)?;
+    // Two creates of one id may both have found it free; the runtime would refuse one of them, and which
+    // one is not known yet.
+    anyhow::ensure!(ledger.enter(&key, &record.id, false)?, "another container of this id is being made; try again");
     if ends_with_the_call(&shim.call) {
         record.phase = Phase::Live;
         record.write(&plan.dir)?;
