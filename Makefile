@@ -25,7 +25,7 @@ setup:
 
 build:
 	cargo build --quiet --release --locked --bin keyslip
-	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --target $(HOST) --bin keyslip-runtime --bin keyslip-hook --bin keyslip-launch
+	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --no-default-features --target $(HOST) --bin keyslip-runtime --bin keyslip-hook --bin keyslip-launch
 	@mkdir -p $(BIN)
 	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-hook keyslip-launch) $(BIN)/
 

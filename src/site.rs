@@ -19,6 +19,8 @@ pub enum Whose {
 pub struct Site {
     /// Who.
     pub whose: Whose,
+    /// Their home directory.
+    pub home: PathBuf,
     /// Configuration.
     pub config: PathBuf,
     /// Stored logins, the fingerprint key, the audit log.
@@ -62,6 +64,7 @@ impl Site {
     pub fn system(root: &Path) -> Self {
         Self {
             whose: Whose::System,
+            home: root.join("root"),
             config: root.join("etc/keyslip"),
             state: root.join("var/lib/keyslip"),
             runtime: root.join("run/keyslip"),
@@ -73,6 +76,7 @@ impl Site {
     pub fn user(uid: u32, home: &Path) -> Self {
         Self {
             whose: Whose::User(uid),
+            home: home.to_owned(),
             config: home.join(".config/keyslip"),
             state: home.join(".local/state/keyslip"),
             runtime: PathBuf::from(format!("/run/user/{uid}/keyslip")),

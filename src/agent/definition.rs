@@ -19,9 +19,144 @@ pub struct Definition {
     /// Settings that keep it from asking before it starts.
     #[serde(default)]
     pub settings: Vec<SettingsFile>,
+    /// The ways to log in, the best one first.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Where the host's own client keeps its login.
+    #[serde(default)]
+    pub host: HostLogin,
+    /// Its configuration directory, and what of it may be shared from the host.
+    #[serde(default)]
+    pub config_dir: Option<ConfigDir>,
     /// The kinds of credential it takes, the best one first. The first that recognises a credential
     /// is its kind.
     pub kinds: Vec<Kind>,
+}
+
+/// A way to log in. With a `command`, that program runs in a terminal, and the credential is taken
+/// from the file it writes or from what it prints; with `host`, the login of the host's own client is
+/// copied; else the credential is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// Its name: `token`, `browser`, `api-key`.
+    pub name: String,
+    /// What it does, for a list.
+    pub title: String,
+    /// The kind of credential it gives.
+    pub kind: String,
+    /// The program and its arguments.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// The variable that gives the program a private directory, which is removed afterwards.
+    #[serde(default)]
+    pub private_dir: Option<String>,
+    /// The file below the private directory that holds the login in the end. Without it the credential
+    /// is taken out of what the program prints.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// How long a printed credential is, in characters; anything else is refused.
+    #[serde(default)]
+    pub length: Option<(usize, usize)>,
+    /// Copies the login of the host's own client.
+    #[serde(default)]
+    pub host: bool,
+}
+
+/// Where the host's own client keeps its login; looked at in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostLogin {
+    /// In the macOS keychain.
+    #[serde(default)]
+    pub keychain: Option<KeychainItem>,
+    /// In the Secret Service.
+    #[serde(default)]
+    pub secret_service: Option<KeychainItem>,
+    /// In files below the home directory, each with the member of the login that it is (`""` for the
+    /// whole).
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// The variable that moves the directory of these files.
+    #[serde(default)]
+    pub moved_by: Option<MovedBy>,
+}
+
+/// An entry of a keychain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeychainItem {
+    /// Its service. `{hash8}` stands for `-` and the first 8 hexadecimal digits of the SHA-256 of the
+    /// directory that `hashed` names, or for nothing where the variable is not set.
+    pub service: String,
+    /// Its account. `{user}` is the user's name; `{hash16}` the first 16 hexadecimal digits.
+    pub account: String,
+    /// The variable whose directory is hashed.
+    #[serde(default)]
+    pub hashed: Option<String>,
+    /// The directory below the home directory that is meant when the variable is not set; without it
+    /// nothing is hashed then.
+    #[serde(default)]
+    pub hashed_default: Option<String>,
+}
+
+/// A configuration directory. Only what is listed is ever shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigDir {
+    /// Its path below the home directory.
+    pub path: String,
+    /// A variable that moves it.
+    #[serde(default)]
+    pub moved_by: Option<MovedBy>,
+    /// Directories and files that are data: history, sessions.
+    #[serde(default)]
+    pub data: Vec<String>,
+    /// Directories and files that the client obeys or executes: settings, commands, instructions. Who
+    /// writes them acts as the host's client.
+    #[serde(default)]
+    pub code: Vec<String>,
+}
+
+/// How a login is renewed: a grant of OAuth 2.0 (RFC 6749, section 6).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The member that holds the refresh token.
+    pub token: String,
+    /// Where to send it: an https address.
+    pub endpoint: String,
+    /// How it is sent: as `json`, or as a `form`.
+    pub body: RefreshBody,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret; an installed program's is no secret (RFC 8252, section 8.5).
+    #[serde(default)]
+    pub client_secret: Option<String>,
+    /// The scope to ask for.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Members of the login, each with the member of the answer that it takes. What the answer does not
+    /// have stays as it is.
+    pub set: BTreeMap<String, String>,
+    /// The member that takes the time of the renewal, as RFC 3339.
+    #[serde(default)]
+    pub renewed_at: Option<String>,
+    /// The refresh token can be used many times and by several, so it is delivered with the login, and
+    /// the client renews the login itself.
+    #[serde(default)]
+    pub reusable: bool,
+}
+
+/// How a refresh token is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefreshBody {
+    /// `application/json`.
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
 }
 
 /// A kind of credential.
@@ -40,6 +175,12 @@ pub struct Kind {
     /// Where it says until when it is valid.
     #[serde(default)]
     pub expires: Option<Expires>,
+    /// How it is renewed.
+    #[serde(default)]
+    pub refresh: Option<Refresh>,
+    /// The member that is the variable's value with `passthrough = "env"`.
+    #[serde(default)]
+    pub passthrough_env: BTreeMap<String, String>,
     /// Variables, each with the member it takes (`""` for the whole).
     #[serde(default)]
     pub env: BTreeMap<String, String>,

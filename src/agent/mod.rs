@@ -9,7 +9,10 @@ mod definition;
 mod expiry;
 mod render;
 
-pub use definition::{CredentialFile, Definition, ExpiryUnit, Kind, MovedBy, Recognise, SettingsFile};
+pub use definition::{
+    ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise, Refresh,
+    RefreshBody, SettingsFile,
+};
 pub use expiry::expires_at;
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 

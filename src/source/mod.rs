@@ -6,13 +6,17 @@
 //! end (with a warning); an expired one is passed over. What can go wrong: a store that others
 //! could read or write, a file that cannot be read, a secret that is too large.
 
+mod entry;
+mod keeper;
 mod lifecycle;
 mod secret_file;
 mod store;
 
 pub use lifecycle::{EXPIRING_DAYS, Life};
 pub use secret_file::LONGEST_SECRET;
-pub use store::{Store, StoreError, StoredToken};
+pub use entry::{Entry, Kept};
+pub use keeper::Keeper;
+pub use store::{Store, StoreError};
 
 use std::path::PathBuf;
 
@@ -22,7 +26,7 @@ use crate::config::{AgentSettings, Config};
 use crate::journal::Journal;
 use crate::names::{AgentRef, SecretName};
 use crate::secret::Secret;
-use crate::site::{Site, Whose};
+use crate::site::Site;
 
 /// Where a credential came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -105,6 +109,7 @@ pub fn find_agent(
         journal.debug(format!("no stored token agent={} account={}", agent.agent, agent.account));
         return Ok(missing(format!("{title} has no credential for account {}", agent.account)));
     };
+    let Kept::Here(token) = stored.kept else { todo!() };
     let life = Life::of(stored.expires, Instant::now());
     match life {
         Life::Expired { since } => {
@@ -121,12 +126,12 @@ pub fn find_agent(
     }
     journal.debug(format!(
         "using stored {} agent={} account={} expiresIn={}",
-        definition.and_then(|it| it.recognise(&stored.token)).map_or("credential", |kind| kind.title.as_str()),
+        definition.and_then(|it| it.recognise(&token)).map_or("credential", |kind| kind.title.as_str()),
         agent.agent,
         agent.account,
         life.left().map_or("never".to_owned(), span)
     ));
-    Ok(Outcome::Found(Credential { value: stored.token, origin: Origin::StoredToken, expires: stored.expires }))
+    Ok(Outcome::Found(Credential { value: token, origin: Origin::StoredToken, expires: stored.expires }))
 }
 
 /// Reads a secret file by its configured name.
@@ -157,14 +162,7 @@ pub fn find_secret(name: &SecretName, config: &Config, site: &Site, journal: &mu
 /// # Errors
 /// When `owner` is nobody.
 pub fn store_of(config: &Config, site: &Site) -> Result<Store, Error> {
-    match (&config.owner, site.whose) {
-        (Some(owner), Whose::System) => {
-            let user = crate::site::passwd(owner).ok_or_else(|| Error::UnknownOwner(owner.clone()))?;
-            let state = Site::user(user.uid, &user.home).state;
-            Ok(if user.uid == 0 { Store::at(&site.state) } else { Store::of_user(&state, user.uid, user.gid) })
-        }
-        _ => Ok(Store::at(&site.state)),
-    }
+    Keeper::of(config, site).map(Store::of)
 }
 
 fn on_account(agent: &AgentRef, login: &str) -> String {

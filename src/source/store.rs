@@ -7,26 +7,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+use super::entry::Entry;
+use super::keeper::Keeper;
 use super::secret_file::bounded;
 use crate::clock::Instant;
-use crate::json;
 use crate::names::{Account, AgentName, AgentRef};
-use crate::secret::Secret;
-use crate::sys;
-
-/// A stored login.
-#[derive(Debug)]
-pub struct StoredToken {
-    /// The credential.
-    pub token: Secret,
-    /// When it was stored.
-    pub created: Instant,
-    /// Until when it is valid; for ever without it.
-    pub expires: Option<Instant>,
-}
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,36 +47,20 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// Whose it is, if another user's: everything is then done as that user.
-    user: Option<(u32, u32)>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    token: String,
-    created_at: Instant,
-    expires_at: Option<Instant>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Times {
-    created_at: Instant,
-    expires_at: Option<Instant>,
+    keeper: Keeper,
 }
 
 impl Store {
-    /// This user's own store below `state`.
+    /// The store of `keeper`.
     #[must_use]
-    pub fn at(state: &Path) -> Self {
-        Self { dir: state.join("tokens"), user: None }
+    pub fn of(keeper: Keeper) -> Self {
+        Self { dir: keeper.state.join("tokens"), keeper }
     }
 
-    /// Another user's store; a link of theirs leads where they may go, not where root may.
+    /// Whose it is.
     #[must_use]
-    pub fn of_user(state: &Path, uid: u32, gid: u32) -> Self {
-        Self { dir: state.join("tokens"), user: Some((uid, gid)) }
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Where it is.
@@ -111,22 +81,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store or the file belongs to somebody else, is open to others, or is broken.
-    pub fn read(&self, agent: &AgentName, account: &Account) -> Result<Option<StoredToken>, StoreError> {
+    pub fn read(&self, agent: &AgentName, account: &Account) -> Result<Option<Entry>, StoreError> {
         let path = self.path(agent, account);
-        self.as_owner(|uid| {
-            if check(&self.dir, uid, OFlags::DIRECTORY)?.is_none() {
-                return Ok(None);
-            }
-            let Some(file) = check(&path, uid, OFlags::empty())? else { return Ok(None) };
-            let broken = |reason: String| StoreError::Broken { path: path.clone(), reason };
-            let length = file.metadata().map_err(|source| StoreError::Io { path: path.clone(), source })?.len();
-            let bytes = bounded(file, length).map_err(broken)?;
-            let record: Record = serde_json::from_slice(bytes.expose()).map_err(|error| {
-                // The error's text may quote the content; its place does not.
-                broken(format!("line {}, column {}", error.line(), error.column()))
-            })?;
-            let token = Secret::new(record.token.into_bytes());
-            Ok(Some(StoredToken { token, created: record.created_at, expires: record.expires_at }))
+        self.as_owner(|uid| match check(&self.dir, uid, OFlags::DIRECTORY)? {
+            Some(_) => read_entry(&path, uid),
+            None => Ok(None),
         })
     }
 
@@ -134,25 +93,47 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be made or written, or others could read it.
-    pub fn write(&self, agent: &AgentName, account: &Account, stored: &StoredToken) -> Result<(), StoreError> {
+    pub fn write(&self, agent: &AgentName, account: &Account, entry: &Entry) -> Result<(), StoreError> {
+        self.locked(|_| self.replace(&self.path(agent, account), &entry.text()))
+    }
+
+    /// Writes the file at `path` whole or not at all. The lock must be held.
+    fn replace(&self, path: &Path, text: &[u8]) -> Result<(), StoreError> {
+        let temporary = self.dir.join(format!(".new-{}", std::process::id()));
+        let result = write_synced(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        result
+            .and_then(|()| File::open(&self.dir)?.sync_all())
+            .map_err(|source| StoreError::Io { path: path.to_owned(), source })
+    }
+
+    /// Writes a login if the one there is still the one stored at `expected`; says whether it was.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_over(
+        &self,
+        agent: &AgentName,
+        account: &Account,
+        expected: Instant,
+        entry: &Entry,
+    ) -> Result<bool, StoreError> {
         let path = self.path(agent, account);
-        self.as_owner(|uid| {
-            let _lock = self.lock(uid)?;
-            let failed = |source| StoreError::Io { path: path.clone(), source };
-            let times = Times { created_at: stored.created, expires_at: stored.expires };
-            let times = serde_json::to_string_pretty(&times).map_err(|error| failed(error.into()))?;
-            let mut text = Zeroizing::new(Vec::with_capacity(stored.token.len() * 6 + times.len() + 32));
-            text.extend_from_slice(b"{\n  \"token\": ");
-            json::quote_into(&mut text, stored.token.expose_text().unwrap_or_default());
-            text.extend_from_slice(b",");
-            text.extend_from_slice(&times.as_bytes()[1..]);
-            text.push(b'\n');
-            let temporary = self.dir.join(format!(".new-{}", std::process::id()));
-            let result = write_synced(&temporary, &text).and_then(|()| fs::rename(&temporary, &path));
-            if result.is_err() {
-                let _ = fs::remove_file(&temporary);
-            }
-            result.and_then(|()| File::open(&self.dir)?.sync_all()).map_err(failed)
+        self.locked(|uid| match read_entry(&path, uid)? {
+            Some(now) if now.created == expected => self.replace(&path, &entry.text()).map(|()| true),
+            _ => Ok(false),
+        })
+    }
+
+    /// Keeps others from renewing this login until the result is dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn hold_for_renewal(&self, agent: &AgentName, account: &Account) -> Result<File, StoreError> {
+        self.locked(|_| Ok(())).and_then(|()| {
+            self.as_owner(|_| lock_file(&self.dir.join(format!(".renewing-{agent}@{account}"))))
         })
     }
 
@@ -195,11 +176,19 @@ impl Store {
     }
 
     fn as_owner<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        match self.user {
-            None => work(rustix::process::geteuid().as_raw()),
-            Some((uid, gid)) => sys::as_user(uid, gid, || work(uid))
-                .map_err(|source| StoreError::Io { path: self.dir.clone(), source })?,
-        }
+        let uid = self.keeper.uid();
+        self.keeper.act(|| work(uid)).map_err(|source| StoreError::Io { path: self.dir.clone(), source })?
+    }
+
+    /// Does `work` as the keeper while no other writer does anything.
+    ///
+    /// # Errors
+    /// When the store cannot be made or is open to others, and what `work` says.
+    fn locked<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.as_owner(|uid| {
+            let _lock = self.lock(uid)?;
+            work(uid)
+        })
     }
 
     /// Makes the directory if need be and waits for other writers.
@@ -209,13 +198,26 @@ impl Store {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&self.dir).map_err(failed)?;
         check(&self.dir, uid, OFlags::DIRECTORY)?;
-        let nofollow = OFlags::NOFOLLOW.bits() as i32;
-        let lock =
-            File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(&path);
-        let lock = lock.map_err(failed)?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-        Ok(lock)
+        lock_file(&path)
     }
+}
+
+/// Waits until nobody else has the lock at `path`.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Io { path: path.to_owned(), source };
+    let nofollow = OFlags::NOFOLLOW.bits() as i32;
+    let lock = File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(path);
+    let lock = lock.map_err(failed)?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    Ok(lock)
+}
+
+fn read_entry(path: &Path, uid: u32) -> Result<Option<Entry>, StoreError> {
+    let Some(file) = check(path, uid, OFlags::empty())? else { return Ok(None) };
+    let broken = |reason: String| StoreError::Broken { path: path.to_owned(), reason };
+    let length = file.metadata().map_err(|source| StoreError::Io { path: path.to_owned(), source })?.len();
+    let bytes = bounded(file, length).map_err(broken)?;
+    Entry::parse(bytes.expose()).map(Some).map_err(broken)
 }
 
 /// Opens a file or directory of the store and makes sure that nobody else can get at it.

@@ -1,15 +1,22 @@
 use std::os::unix::fs::PermissionsExt;
 
+use super::super::entry::Kept;
 use super::*;
-use crate::clock::DAY;
+use crate::clock::{DAY, Instant};
+use crate::secret::Secret;
+
+fn store_at(state: &Path) -> Store {
+    Store::of(Keeper::own(state, state))
+}
 
 fn names() -> (AgentName, Account, Account) {
     ("claude".parse().unwrap(), Account::default(), "work".parse().unwrap())
 }
 
-fn token(text: &str) -> StoredToken {
+fn token(text: &str) -> Entry {
     let created = Instant(1_790_000_000);
-    StoredToken { token: Secret::from_text(text), created, expires: Some(Instant(created.0 + 365 * DAY)) }
+    let kept = Kept::Here(Secret::from_text(text));
+    Entry { kept, created, expires: Some(Instant(created.0 + 365 * DAY)), renewable: false }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -19,7 +26,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn a_token_is_stored_in_the_seeds_format() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, work) = names();
     assert!(store.read(&claude, &default).unwrap().is_none());
     store.write(&claude, &default, &token("sk-ant-oat01-FAKE\"1")).unwrap();
@@ -30,7 +37,7 @@ fn a_token_is_stored_in_the_seeds_format() {
     assert_eq!(value["createdAt"], "2026-09-21T14:13:20Z");
     assert_eq!(value["expiresAt"], "2027-09-21T14:13:20Z");
     assert_eq!((mode(&path), mode(&dir.path().join("tokens"))), (0o600, 0o700));
-    assert_eq!(store.read(&claude, &work).unwrap().unwrap().token.expose(), b"sk-ant-oat01-FAKE2");
+    assert_eq!(store.read(&claude, &work).unwrap().unwrap().kept, Kept::Here(Secret::from_text("sk-ant-oat01-FAKE2")));
     let all: Vec<String> = store.list().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(all, ["claude", "claude@work"]);
     assert!(store.remove(&claude, &default).unwrap());
@@ -41,7 +48,7 @@ fn a_token_is_stored_in_the_seeds_format() {
 #[test]
 fn a_store_that_others_can_reach_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, _) = names();
     store.write(&claude, &default, &token("sk-ant-oat01-FAKE")).unwrap();
     let path = store.path(&claude, &default);
@@ -62,7 +69,7 @@ fn somebody_elses_store_is_refused() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, _) = names();
     store.write(&claude, &default, &token("sk-ant-oat01-FAKE")).unwrap();
     std::os::unix::fs::chown(store.path(&claude, &default), Some(4100), None).unwrap();
@@ -73,7 +80,7 @@ fn somebody_elses_store_is_refused() {
 #[test]
 fn a_link_in_place_of_a_token_is_not_followed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, work) = names();
     store.write(&claude, &default, &token("sk-ant-oat01-FAKE")).unwrap();
     std::os::unix::fs::symlink(store.path(&claude, &default), store.path(&claude, &work)).unwrap();
@@ -83,7 +90,7 @@ fn a_link_in_place_of_a_token_is_not_followed() {
 #[test]
 fn a_broken_file_is_named_and_its_content_is_not_quoted() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, _) = names();
     store.write(&claude, &default, &token("x")).unwrap();
     fs::write(store.path(&claude, &default), r#"{"token":"sk-ant-oat01-FAKE","createdAt":12}"#).unwrap();
@@ -95,7 +102,7 @@ fn a_broken_file_is_named_and_its_content_is_not_quoted() {
 #[test]
 fn writers_at_once_leave_a_whole_file() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::at(dir.path());
+    let store = store_at(dir.path());
     let (claude, default, _) = names();
     std::thread::scope(|scope| {
         for number in 0..8 {

@@ -11,7 +11,7 @@ use keyslip::config;
 use keyslip::names::{Account, AgentName, AgentRef};
 use keyslip::secret::Secret;
 use keyslip::site::Site;
-use keyslip::source::{LONGEST_SECRET, Life, Store, StoredToken, store_of};
+use keyslip::source::{LONGEST_SECRET, Life, Store, Entry, Kept, store_of};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -93,7 +93,7 @@ fn login(
     if let Life::Expired { since } = Life::of(expires, created) {
         bail!("this {} expired {} ago; {}. Nothing was stored", kind.title, span(since), definition.login);
     }
-    store.write(agent, account, &StoredToken { token, created, expires })?;
+    store.write(agent, account, &Entry { kept: Kept::Here(token), created, expires, renewable: false })?;
     let until = expires.map_or("it does not expire".to_owned(), |end| format!("valid until {end}"));
     println!(
         "stored the {} for {} in {}; {until}",
@@ -167,7 +167,7 @@ pub fn logins(store: &Store, site: &Site) -> anyhow::Result<Vec<Login>> {
         let (state, kind, stored, problem) = match store.read(&agent, &account) {
             Ok(Some(stored)) => {
                 let kind =
-                    definition.as_ref().and_then(|it| it.recognise(&stored.token)).map(|kind| kind.title.clone());
+                    match &stored.kept { Kept::Here(token) => definition.as_ref().and_then(|it| it.recognise(token)).map(|kind| kind.title.clone()), _ => None };
                 (Life::of(stored.expires, now).name(), kind, Some(stored), None)
             }
             Ok(None) => ("broken", None, None, Some("it has just been removed".to_owned())),
