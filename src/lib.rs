@@ -52,8 +52,15 @@ pub mod lifetime;
 
 pub mod launch;
 
+#[cfg(feature = "login")]
+pub mod backend;
+
+#[cfg(feature = "login")]
+pub mod login;
+
 pub mod clock;
 pub mod config;
+pub mod document;
 pub mod journal;
 pub mod json;
 pub mod names;
