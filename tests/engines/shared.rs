@@ -6,7 +6,7 @@ const DEV: &str = r#".process.user={"uid":1000,"gid":1000} | .process.env=["PATH
 
 /// A host configuration directory of `alice`, and root's engines told to use her logins.
 fn set_up(lab: &Lab, more: &str) {
-    lab.ok("useradd -m -u 4200 alice 2>/dev/null; cd /home/alice; mkdir -p .claude/projects/p1 .claude/commands .claude/secret-notes
+    lab.ok("id alice >/dev/null 2>&1 || useradd -m -u 4200 alice 2>/dev/null; cd /home/alice; mkdir -p .claude/projects/p1 .claude/commands .claude/secret-notes
         echo history >.claude/projects/p1/log; echo review >.claude/commands/review.md; echo '{\"model\":\"opus\"}' >.claude/settings.json
         echo private >.claude/secret-notes/x; echo memory >.claude/CLAUDE.md");
     let end = lab.ok("date -d '8 hours' +%s000");
@@ -118,7 +118,7 @@ fn an_end_that_is_interrupted_never_removes_what_was_shared() {
     let container = Bare::started(&lab, "crun", DEV);
     // The container is gone without anybody having been told; a sweep finds what it left.
     lab.ok(&format!(
-        "crun delete --force {}; find /run/keyslip -depth -exec touch -d '10 minutes ago' {{}} + 2>/dev/null || true",
+        "crun delete --force {}; find /run/keyslip -depth -exec touch -h -d '10 minutes ago' {{}} + 2>/dev/null || true",
         container.id
     ));
     lab.ok("keyslip sweep");
