@@ -71,7 +71,7 @@ pub enum State {
 /// An item of the keyring.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// What it is found by; services may have added some of their own.
+    /// What it is found by, without what services add by themselves.
     pub attributes: BTreeMap<String, String>,
     /// Its name for people.
     pub label: String,
@@ -194,14 +194,19 @@ fn exactly<'a>(items: Vec<Stored<'a>>, wanted: &HashMap<&str, &str>) -> Result<V
 }
 
 fn is_exactly(has: &HashMap<String, String>, wanted: &HashMap<&str, &str>) -> bool {
-    let of_the_item = |name: &str| wanted.contains_key(name) || !ADDED.iter().any(|added| name.starts_with(added));
+    let of_the_item = |name: &str| wanted.contains_key(name) || !is_added(name);
     wanted.iter().all(|(name, value)| has.get(*name).is_some_and(|it| it == value))
         && has.keys().filter(|name| of_the_item(name)).count() == wanted.len()
 }
 
+fn is_added(name: &str) -> bool {
+    ADDED.iter().any(|added| name.starts_with(added))
+}
+
 fn read(item: &Stored<'_>) -> Result<Item, Error> {
     let secret = Secret::new(item.get_secret()?);
-    Ok(Item { attributes: item.get_attributes()?.into_iter().collect(), label: item.get_label()?, secret })
+    let attributes = item.get_attributes()?.into_iter().filter(|(name, _)| !is_added(name)).collect();
+    Ok(Item { attributes, label: item.get_label()?, secret })
 }
 
 /// Does `work`, which waits for answers on `socket`, for [`LIMIT`] at most.
