@@ -26,7 +26,8 @@
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
 //! `keyslip`, the command line.
 //!
-//! Beside the way: [`config`] (what the operator says), [`site`] (where things are for this user),
+//! Beside the way: `backend` (keyrings, sealed credentials and helpers, with the feature `login`),
+//! [`config`] (what the operator says), [`site`] (where things are for this user),
 //! [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`] (values with rules),
 //! and [`sys`], the only module with unsafe code.
 
