@@ -2,7 +2,6 @@
 //! a keyring nor to other programs. One JSON question on standard input, one JSON answer on standard
 //! output, which is a pipe. It runs as whoever keeps the logins and reads nothing but the question.
 
-use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -66,9 +65,6 @@ fn answer(question: &Question) -> Answer {
 }
 
 fn helper_of(settings: &CredentialHelper) -> command::Helper {
-    let own = ["PATH", "HOME", "LANG", "XDG_RUNTIME_DIR"].into_iter();
-    let inherited = own.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
-    let configured = settings.env.iter().map(|(name, value)| (name.as_str().into(), value.into()));
     command::Helper {
         argv: settings.argv.clone(),
         output: match settings.output {
@@ -76,7 +72,7 @@ fn helper_of(settings: &CredentialHelper) -> command::Helper {
             HelperOutput::Text => command::Output::Text,
         },
         limit: Duration::from_secs(settings.timeout_seconds),
-        env: inherited.chain(configured).collect(),
+        env: settings.env.iter().map(|(name, value)| (name.as_str().into(), value.into())).collect(),
     }
 }
 
