@@ -9,10 +9,12 @@
 mod entry;
 mod keeper;
 mod lifecycle;
+mod renewal;
 mod secret_file;
 mod store;
 
 pub use lifecycle::{EXPIRING_DAYS, Life};
+pub use renewal::{LeftOver, Renewal, Spent};
 pub use secret_file::LONGEST_SECRET;
 pub use entry::{Entry, Kept};
 pub use keeper::Keeper;

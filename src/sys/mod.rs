@@ -8,6 +8,7 @@ mod exec;
 mod identity;
 mod memfd;
 mod mounts;
+mod signals;
 mod supervise;
 
 pub use entry::{Args, execfn, start};
@@ -15,6 +16,7 @@ pub use exec::{exec, exec_with};
 pub use identity::{FsIdentity, as_user};
 pub use memfd::{memory_file, secure_stdio};
 pub use mounts::set_mount_attributes;
+pub use signals::Uninterrupted;
 pub use supervise::{Ended, supervise};
 
 use std::io;

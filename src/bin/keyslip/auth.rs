@@ -16,6 +16,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::output::{self, Format};
+use crate::refresh;
 
 #[derive(Subcommand)]
 pub enum Auth {
@@ -38,6 +39,10 @@ pub enum Auth {
         #[command(flatten)]
         format: Format,
     },
+    /// Renew logins whose refresh token Keyslip alone holds, and bring them into containers that run.
+    ///
+    /// Example: keyslip auth refresh --due
+    Refresh(refresh::Args),
     /// Remove a stored login.
     Logout {
         /// The agent.
@@ -54,6 +59,7 @@ pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
     match command {
         Auth::Login { agent, token, account } => login(agent, account, token.as_deref(), &store, site),
         Auth::Status { agent, format } => status(agent.as_ref(), *format, &store, site),
+        Auth::Refresh(args) => refresh::run(args, site),
         Auth::Logout { agent, account } => logout(agent, account, &store),
     }
 }

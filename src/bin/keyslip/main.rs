@@ -9,6 +9,7 @@ mod list;
 mod live;
 mod output;
 mod plan;
+mod refresh;
 mod request;
 mod status;
 
