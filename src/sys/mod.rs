@@ -15,7 +15,7 @@ pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
 pub use identity::{FsIdentity, as_user};
 pub use memfd::{memory_file, secure_stdio};
-pub use mounts::set_mount_attributes;
+pub use mounts::{own_directories, set_mount_attributes};
 pub use signals::Uninterrupted;
 pub use supervise::{Ended, supervise};
 

@@ -69,6 +69,8 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
             logins.push(refreshed);
         }
     }
+    // A thread that looks up a name, or one of a keyring's, may still be there.
+    keyslip::sys::own_directories();
     let containers = live::sync_all(site)?;
     let failed = logins.iter().any(|login| login.problem.is_some())
         || containers.iter().any(|synced| !synced.problems.is_empty());
