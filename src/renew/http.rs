@@ -138,12 +138,12 @@ impl Read for Source<'_> {
 
 /// Reads to the end, or as far as it goes, but not on when an object is whole: a server may be slow to
 /// say that there is no more.
-fn read(from: impl Read) -> (Secret, Option<io::Error>) {
+fn read(mut from: impl Read) -> (Secret, Option<io::Error>) {
     let mut body = Zeroizing::new(vec![0; LONGEST_ANSWER + 1]);
-    let mut from = from.take(body.len() as u64);
     let mut length = 0;
     let error = loop {
         match from.read(&mut body[length..]) {
+            // At the end, or without room for more.
             Ok(0) => break None,
             Ok(read) => {
                 length += read;

@@ -1,10 +1,11 @@
 //! What a server, or somebody in between, can do to a renewal. The stored login stays as it was, and the
 //! message says what to do.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::home::{Home, Output};
+use crate::home::{Home, Output, finish};
 use crate::server::{Reply, Server};
 
 /// Renews a Claude login that the server treats as `reply` says.
@@ -170,4 +171,28 @@ fn a_connection_that_ends_without_an_answer() {
     let output = failed(&home, &[]);
     assert!(output.stderr.contains("(invalid_grant), which was sent before, at 2"), "{output}");
     assert_eq!(home.server.state().refused, 1);
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_asked_to_connect_and_sees_no_token() {
+    let home = Home::new();
+    home.claude();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let asked = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let length = connection.read(&mut head).unwrap();
+        connection.write_all(b"HTTP/1.1 403 FAKE\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let rest = connection.read(&mut [0; 1]).unwrap_or(0);
+        (String::from_utf8_lossy(&head[..length]).into_owned(), rest)
+    });
+    let output = finish(home.command(&[], &["auth", "refresh"]).env("HTTPS_PROXY", &proxy).spawn().unwrap());
+    assert!(output.stderr.contains("proxy") && output.stderr.contains("nothing was sent"), "{output}");
+    let (head, rest) = asked.join().unwrap();
+    assert!(head.starts_with(&format!("CONNECT 127.0.0.1:{} ", home.server.port)), "{head}");
+    assert!(!head.contains("FAKE") && rest == 0, "{head}");
+    let direct =
+        home.command(&[], &["auth", "refresh"]).env("HTTPS_PROXY", &proxy).env("NO_PROXY", "127.0.0.1").spawn();
+    assert_eq!(finish(direct.unwrap()).code, Some(0));
 }
