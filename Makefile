@@ -44,16 +44,18 @@ bench: setup build
 	@benches/instructions
 
 install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,system user)
 	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-hook $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
-	install -m 644 config/systemd/keyslip-tmpfs.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 config/systemd/keyslip-tmpfs.service config/systemd/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 config/systemd/user/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/user/
 	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
 	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines
 
 # What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay.
 uninstall:
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/keyslip-tmpfs.service
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,$(addprefix system/keyslip-refresh.,service timer) $(addprefix user/keyslip-refresh.,service timer))
 	if cmp -s config/keyslip.toml $(DESTDIR)/etc/keyslip/keyslip.toml; then rm $(DESTDIR)/etc/keyslip/keyslip.toml; fi
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/keyslip 2>/dev/null || true
 

@@ -21,6 +21,7 @@
 //! 7. [`ledger`] remembers who holds what, and cleans up.
 //!
 //! [`lifetime`] is what happens after the start: new credentials are brought in, others taken away.
+//! `renew` keeps logins alive whose refresh token Keyslip alone holds.
 //! [`pipeline`] runs the stages in this order. The programs in `src/bin` are thin drivers of it:
 //! `keyslip-runtime`, the shim in front of runc, crun and others; `keyslip-hook`, the OCI hook;
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
@@ -50,6 +51,9 @@ pub mod ledger;
 pub mod pipeline;
 
 pub mod lifetime;
+
+#[cfg(feature = "login")]
+pub mod renew;
 
 pub mod launch;
 

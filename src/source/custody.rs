@@ -156,13 +156,42 @@ impl<'a> Custody<'a> {
             }
             Backend::Keyring => {
                 let item = random_name()?;
-                let attributes = item_attributes(agent, account, Some(&item));
-                self.keyring()?.put(&borrowed(&attributes), &format!("Keyslip: {agent} ({account})"), value)?;
+                self.put_item(agent, account, &item, value)?;
                 Ok(Kept::Keyring(item))
             }
             Backend::Encrypted => Ok(Kept::Encrypted(encrypted::seal(&sealed_name(agent, account), value)?)),
             Backend::File | Backend::Auto | Backend::Command => Ok(Kept::Here(value.clone())),
         }
+    }
+
+    /// The value of an entry, from wherever it rests.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a sentence.
+    pub fn open(&self, (agent, account): (&AgentName, &Account), entry: &Entry) -> Result<Secret, String> {
+        super::open(entry, (agent, account), self.store, self.config, self.site)
+    }
+
+    /// Brings a renewed value where that of `entry` rests, in its place; the entry is still to be written.
+    ///
+    /// # Errors
+    /// When the keyring or `systemd-creds` refuse.
+    pub fn keep_again(
+        &self,
+        (agent, account): (&AgentName, &Account),
+        entry: &Entry,
+        value: &Secret,
+    ) -> Result<Kept, Error> {
+        match &entry.kept {
+            Kept::Here(_) => return Ok(Kept::Here(value.clone())),
+            Kept::Encrypted(_) => return self.seal((agent, account), value, Backend::Encrypted),
+            Kept::Keyring(item) => self.put_item(agent, account, item, value)?,
+            Kept::Keychain(item) => {
+                let name = keychain_account(agent, account, item);
+                keychain::store(&self.config.keychain, SERVICE, &name, value, LIMIT)?;
+            }
+        }
+        Ok(entry.kept.clone())
     }
 
     /// Removes a login from everywhere it was put.
@@ -191,6 +220,11 @@ impl<'a> Custody<'a> {
             )),
         }
         Ok(removed)
+    }
+
+    fn put_item(&self, agent: &AgentName, account: &Account, item: &str, value: &Secret) -> Result<(), Error> {
+        let attributes = item_attributes(agent, account, Some(item));
+        Ok(self.keyring()?.put(&borrowed(&attributes), &format!("Keyslip: {agent} ({account})"), value)?)
     }
 
     /// Removes the items of this login from the keyring, but the one that `keep` names; says how many. What

@@ -23,6 +23,7 @@ mod keeper;
 mod lifecycle;
 mod look;
 pub mod question;
+mod renewal;
 mod secret_file;
 mod store;
 
@@ -32,6 +33,7 @@ pub use entry::{Entry, Kept};
 pub use keeper::Keeper;
 pub use lifecycle::{EXPIRING_DAYS, Life};
 pub use look::{Look, open};
+pub use renewal::{LeftOver, Renewal, Spent};
 pub use secret_file::LONGEST_SECRET;
 pub use store::{Store, StoreError};
 

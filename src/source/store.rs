@@ -43,6 +43,9 @@ pub enum StoreError {
     },
 }
 
+/// A login that is being written.
+const NEW: &str = ".new";
+
 /// A directory of stored logins.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -99,7 +102,8 @@ impl Store {
 
     /// Writes the file at `path` whole or not at all. The lock must be held.
     fn replace(&self, path: &Path, text: &[u8]) -> Result<(), StoreError> {
-        let temporary = self.dir.join(format!(".new-{}", std::process::id()));
+        // One name, so that what a killed writer has left is replaced by the next one.
+        let temporary = self.dir.join(NEW);
         let result = write_synced(&temporary, text).and_then(|()| fs::rename(&temporary, path));
         if result.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -147,7 +151,12 @@ impl Store {
         if !account.is_default() && self.switched(agent)?.as_ref() == Some(account) {
             self.locked(|_| self.unlink(&self.switch_path(agent)))?;
         }
-        self.locked(|_| self.unlink(&self.path(agent, account)))
+        self.locked(|_| {
+            // What a renewal or a writer left behind may hold a refresh token.
+            self.remove_renewal(agent, account)?;
+            let _ = fs::remove_file(self.dir.join(NEW));
+            self.unlink(&self.path(agent, account))
+        })
     }
 
     /// Removes a file; says whether it was there. The lock must be held.
@@ -226,7 +235,7 @@ impl Store {
         })
     }
 
-    fn as_owner<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn as_owner<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let uid = self.keeper.uid();
         self.keeper.act(|| work(uid)).map_err(|source| StoreError::Io { path: self.dir.clone(), source })?
     }
@@ -235,7 +244,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be made or is open to others, and what `work` says.
-    fn locked<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn locked<T>(&self, work: impl FnOnce(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.as_owner(|uid| {
             let _lock = self.lock(uid)?;
             work(uid)
@@ -272,7 +281,7 @@ fn read_entry(path: &Path, uid: u32) -> Result<Option<Entry>, StoreError> {
 }
 
 /// Opens a file or directory of the store and makes sure that nobody else can get at it.
-fn check(path: &Path, uid: u32, flags: OFlags) -> Result<Option<File>, StoreError> {
+pub(super) fn check(path: &Path, uid: u32, flags: OFlags) -> Result<Option<File>, StoreError> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
         Ok(file) => file,

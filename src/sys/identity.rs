@@ -50,7 +50,7 @@ impl Drop for FsIdentity {
 /// the wrong identity would be worse.
 pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T> {
     let groups = rustix::process::getgroups()?;
-    // SAFETY: zero groups, so the pointer is not read; this program has one thread.
+    // SAFETY: zero groups, so the pointer is not read. glibc has every thread of the process change.
     let left = unsafe { libc::setgroups(0, std::ptr::null()) };
     if left != 0 {
         return Err(io::Error::last_os_error());

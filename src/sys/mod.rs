@@ -10,6 +10,7 @@ mod identity;
 mod idmap;
 mod memfd;
 mod mounts;
+mod signals;
 mod supervise;
 
 pub use entry::{Args, execfn, start};
@@ -18,7 +19,8 @@ pub use helper::{Helper, start_helper};
 pub use identity::{FsIdentity, as_user};
 pub use idmap::map_owner;
 pub use memfd::{memory_file, secure_stdio};
-pub use mounts::set_mount_attributes;
+pub use mounts::{own_directories, set_mount_attributes};
+pub use signals::Uninterrupted;
 pub use supervise::{Ended, supervise};
 
 use std::io;

@@ -28,3 +28,11 @@ pub(super) fn set(mount: impl AsFd, attr: &libc::mount_attr) -> io::Result<()> {
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Gives this thread a working directory and a root of its own, as `setns(2)` wants it from a program
+/// with more than one thread before it enters a mount namespace.
+pub fn own_directories() {
+    // SAFETY: takes an integer. Without other threads it changes nothing; it fails for want of memory
+    // alone, and entering a namespace says so then.
+    unsafe { libc::unshare(libc::CLONE_FS) };
+}

@@ -34,8 +34,22 @@ fn live(ledger: &Ledger) -> Vec<Record> {
     ledger.records().into_iter().filter(|record| liveness(ledger, record) != Liveness::Dead).collect()
 }
 
-/// Brings the store's state into every container that runs.
+/// Brings the store's state into every container that runs, and says so.
 pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
+    let results = sync_all(site)?;
+    let failed = results.iter().any(|synced| !synced.problems.is_empty());
+    if format.json {
+        output::json(&results)?;
+    } else if results.is_empty() {
+        println!("no container holds a credential");
+    } else {
+        print_synced(&results);
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Brings the store's state into every container that runs.
+pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
     let config = config::load(&site.config)?;
     let ledger = Ledger::at(&site.runtime);
     let mut results: Vec<Synced> = Vec::new();
@@ -54,19 +68,11 @@ pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
         }
         results.push(synced);
     }
-    let failed = results.iter().any(|synced| !synced.problems.is_empty());
-    if format.json {
-        output::json(&results)?;
-    } else {
-        print_synced(&results);
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(results)
 }
 
-fn print_synced(results: &[Synced]) {
-    if results.is_empty() {
-        println!("no container holds a credential");
-    }
+/// Prints what became of containers.
+pub fn print_synced(results: &[Synced]) {
     for Synced { container, changes, old_env, problems } in results {
         for (what, change) in changes {
             let text = match change {

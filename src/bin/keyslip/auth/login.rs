@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use keyslip::agent::{self, Definition, Kind, Method, expires_at, is_renewed_inside};
+use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside};
 use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Backend, Config};
 use keyslip::names::{Account, AgentName, AgentRef};
@@ -68,7 +68,8 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let got = get(args, &definition, config, store, site)?;
     let kind = recognise(&definition, &got)?;
     let mut value = got.value;
-    let renewable = got.sole && kind.refresh.as_ref().is_some_and(|refresh| has(&value, &refresh.token));
+    let held = |refresh: &Refresh| (got.sole || refresh.reusable) && has(&value, &refresh.token);
+    let renewable = kind.refresh.as_ref().is_some_and(held);
     let shared = !got.sole && kind.refresh.as_ref().is_some_and(|it| !it.reusable && has(&value, &it.token));
     if shared {
         value = host_login::without_refresh_token(&definition, &value).map_or(value, |(_, blanked)| blanked);
@@ -201,7 +202,7 @@ fn report(args: &Args, kind: &Kind, entry: &Entry, why: Option<&str>, store: &St
              it then, and --store file has it at any time"
         );
     }
-    if entry.renewable {
+    if entry.renewable && entry.expires.is_some() {
         println!("`keyslip auth refresh --due` renews it; the timer keyslip-refresh.timer runs that");
     }
     let system = site.whose == Whose::System;

@@ -2,6 +2,7 @@
 
 mod login;
 mod logout;
+mod refresh;
 mod status;
 mod switch;
 mod ways;
@@ -34,6 +35,10 @@ pub enum Auth {
         /// The account; `default` for the one that is stored without a name.
         account: Account,
     },
+    /// Renew logins whose refresh token Keyslip alone holds, and bring them into containers that run.
+    ///
+    /// Example: keyslip auth refresh --due
+    Refresh(refresh::Args),
     /// Show the logins of this host and how long they last.
     Status {
         /// Only this agent.
@@ -57,6 +62,7 @@ pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
     match command {
         Auth::Login(args) => login::run(args, &config, &store, site),
         Auth::Switch { agent, account } => switch::run(agent, account, &store),
+        Auth::Refresh(args) => refresh::run(args, &config, &store, site),
         Auth::Status { agent, format } => status::run(agent.as_ref(), *format, &config, &store, site),
         Auth::Logout { agent, account } => logout::run(agent, account, &config, &store, site),
     }
