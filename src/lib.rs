@@ -26,7 +26,7 @@
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
 //! `keyslip`, the command line.
 //!
-//! Beside the way: [`config`] (what the operator says), [`site`] (where things are for this user),
+//! Beside the way: `import` (logins taken over from other tools), [`config`] (what the operator says), [`site`] (where things are for this user),
 //! [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`] (values with rules),
 //! and [`sys`], the only module with unsafe code.
 
@@ -51,6 +51,9 @@ pub mod pipeline;
 pub mod lifetime;
 
 pub mod launch;
+
+#[cfg(feature = "login")]
+pub mod import;
 
 pub mod clock;
 pub mod config;
