@@ -65,6 +65,17 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// `7h25m0s`, `40s`: to the second, for a log.
+#[must_use]
+pub fn exact(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +93,6 @@ mod tests {
         assert_eq!(span(26_700), "7h25m");
         assert_eq!(span(365 * DAY), "365d");
         assert_eq!(span(-5), "0s");
+        assert_eq!((exact(26_700), exact(59), exact(61)), ("7h25m0s".to_owned(), "59s".to_owned(), "1m1s".to_owned()));
     }
 }

@@ -2,12 +2,12 @@
 //! still to come.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::agent::{self, Definition, Rendering, render, render_pending, render_secret};
+use crate::agent::{self, Definition, Kind, Rendering, render, render_pending, render_secret};
 use crate::clock::Instant;
-use crate::config::{self, AgentSettings, Config, OnMissing};
-use crate::deliver::{self, AgentOrder, Context, EnvWay, Order, Plan, SecretOrder};
+use crate::config::{self, AgentSettings, Config, OnMissing, Passthrough};
+use crate::deliver::{self, AgentOrder, Context, EnvWay, HostDir, Order, Plan, SecretOrder};
 use crate::journal::Journal;
 use crate::ledger::{self, Fingerprinter, Ledger, Phase, Record, SandboxId};
 use crate::names::{AgentName, AgentRef, SecretName, TemplateName};
@@ -15,7 +15,7 @@ use crate::oci::{self, Annotation, Spec};
 use crate::policy::{self, Caller, Granted, Wanted};
 use crate::request::{self, Request};
 use crate::site::{Site, Whose};
-use crate::source::{self, Credential, Outcome};
+use crate::source::{self, Credential, Keeper, Look, Origin, Outcome};
 
 /// Everything that can go wrong on the way.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
     let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();
-    policy::allow(
+    let allowed = policy::allow(
         &Wanted { agents: &agents, secrets: &granted.request.secrets, form: granted.form },
         &caller,
         config,
@@ -144,7 +144,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     let mut finder =
         Finder { config, site, strict: Some(granted.request.must_not_miss), with_env, fingerprints, journal };
     let mut order = Order { user: granted.request.user.clone(), ..Order::default() };
-    for (agent, settings) in chosen {
+    for (agent, (_, settings)) in allowed.into_iter().zip(chosen) {
         order.agents.push(finder.agent(agent, settings)?);
     }
     for name in &granted.request.secrets {
@@ -157,6 +157,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         request_mounts: granted.mounts.clone(),
         on_shadow: config.on_shadow,
         env: input.env,
+        shares: (site.whose == Whose::System).then(|| Ledger::at(&site.runtime).shares(&id)),
     };
     let mut plan = deliver::plan(&order, spec, context)?;
     plan.change.annotations.push(Annotation { key: request::SANDBOX, value: id.as_str().to_owned() });
@@ -231,13 +232,17 @@ impl<'a> Finder<'a> {
         if definition.is_none() && settings.secret_name.is_none() {
             return Err(agent::Error::Unknown(agent.agent, self.site.config.join("agents.d")).into());
         }
-        let outcome = source::find_agent(&agent, definition.as_ref(), &settings, self.config, self.site, self.journal)?;
+        let look =
+            Look { agent: &agent, definition: definition.as_ref(), config: self.config, site: self.site };
+        let outcome = look.find(&settings, self.journal)?;
         let mut order = AgentOrder {
             agent,
             definition,
             settings: settings.clone(),
             rendering: Rendering::default(),
             secret_file: None,
+            host_dir: self.host_dir(&settings)?,
+            login: None,
             origin: None,
             expires: None,
             fingerprint: None,
@@ -267,10 +272,11 @@ impl<'a> Finder<'a> {
                 files: Vec::new(),
             };
         } else if let (Some(definition), Some(kind)) = (&order.definition, kind) {
+            let kind = &self.as_passed_through(kind, &credential);
             order.rendering = render(&agent, definition, kind, &credential.value, credential.expires, self.with_env)?;
             // A login is JSON with parts that stay on the host: it is delivered in the agent's own
             // file alone.
-            as_file = !kind.env.is_empty();
+            as_file = kind.env.values().any(String::is_empty);
             if !self.with_env && order.rendering.files.is_empty() {
                 for name in kind.env.keys() {
                     self.journal.warn(format!("{name} was not delivered: {}", deliver::TOO_LATE));
@@ -286,10 +292,31 @@ impl<'a> Finder<'a> {
             };
             order.secret_file = name.map(|name| (name, credential.value.clone()));
         }
+        order.login = credential.account;
         order.origin = Some(credential.origin);
         order.expires = credential.expires;
         order.fingerprint = self.fingerprints.of(&credential.value);
         Ok(())
+    }
+
+    /// The configuration directory of the host that is shared.
+    fn host_dir(&self, settings: &AgentSettings) -> Result<Option<HostDir>, Error> {
+        let Some(path) = &settings.host_config_dir else { return Ok(None) };
+        let keeper = Keeper::of(self.config, self.site)?;
+        let path = path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |below| keeper.home.join(below));
+        Ok(Some(HostDir { path, keeper, read_only: settings.host_config_dir_read_only }))
+    }
+
+    /// The kind, as a login of the host is delivered: with `passthrough = "env"` as the variable alone.
+    fn as_passed_through(&self, kind: &Kind, credential: &Credential) -> Kind {
+        let mut kind = kind.clone();
+        let as_env = credential.origin == Origin::HostLogin && self.config.passthrough == Passthrough::Env;
+        if as_env && self.with_env && !kind.passthrough_env.is_empty() {
+            kind.shadow_env.retain(|name| !kind.passthrough_env.contains_key(name));
+            kind.env = std::mem::take(&mut kind.passthrough_env);
+            kind.files.clear();
+        }
+        kind
     }
 
     /// A secret file.

@@ -10,12 +10,25 @@ use crate::secret::Secret;
 #[must_use]
 pub fn expires_at(kind: &Kind, credential: &Secret) -> Option<Instant> {
     let expires = kind.expires.as_ref()?;
+    if is_renewed_inside(kind, credential) {
+        return None;
+    }
     let raw = member_text(credential.expose_text()?, &expires.member)?;
     match expires.unit {
         ExpiryUnit::Seconds => number(raw).map(Instant),
         ExpiryUnit::Milliseconds => number(raw).map(|at| Instant(at / 1000)),
         ExpiryUnit::Jwt => jwt(raw.trim_matches('"')),
     }
+}
+
+/// Whether the client renews it by itself, with a refresh token that is delivered with it.
+#[must_use]
+pub fn is_renewed_inside(kind: &Kind, credential: &Secret) -> bool {
+    let reusable = kind.refresh.as_ref().filter(|refresh| refresh.reusable);
+    reusable.is_some_and(|refresh| {
+        let token = credential.expose_text().and_then(|text| member_text(text, &refresh.token));
+        token.is_some_and(|token| token.len() > 2 && token.starts_with('"'))
+    })
 }
 
 /// Whole number; a fraction is cut off.

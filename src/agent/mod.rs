@@ -13,7 +13,7 @@ pub use definition::{
     ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise, Refresh,
     RefreshBody, SettingsFile,
 };
-pub use expiry::expires_at;
+pub use expiry::{expires_at, is_renewed_inside};
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 
 use std::fs;

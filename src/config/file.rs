@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::names::{Account, AgentName, EnvName, SecretName, TemplateName};
@@ -43,6 +43,68 @@ pub enum OnShadow {
     Warn,
     /// The container does not start.
     Fail,
+}
+
+/// Where a new login rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// In a file, mode 0600.
+    File,
+    /// In the user's keyring.
+    Keyring,
+    /// In a file, sealed by `systemd-creds`.
+    Encrypted,
+    /// Nowhere here: a program is asked for it.
+    Command,
+    /// In the keyring where one is reachable and unlocked, else in a file.
+    #[default]
+    Auto,
+}
+
+/// What is done with the login of the host's own client when there is no stored one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passthrough {
+    /// It is delivered as a file, which `keyslip sync` renews.
+    #[default]
+    File,
+    /// It is delivered as a variable, where the agent has one; nothing can renew it.
+    Env,
+    /// Nothing.
+    Off,
+}
+
+/// What a credential helper prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HelperOutput {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// The credential itself.
+    Text,
+}
+
+/// A program that knows credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialHelper {
+    /// The program, absolute, and its arguments; `{agent}` and `{account}` are filled in.
+    pub argv: Vec<String>,
+    /// What it prints.
+    #[serde(default)]
+    pub output: HelperOutput,
+    /// How long it may take.
+    #[serde(default = "ten")]
+    pub timeout_seconds: u64,
+    /// Variables it is given beside `PATH`, `HOME` and `XDG_RUNTIME_DIR`.
+    #[serde(default)]
+    pub env: BTreeMap<EnvName, String>,
+}
+
+fn ten() -> u64 {
+    10
 }
 
 /// What the installation found out about an engine.
@@ -93,6 +155,9 @@ pub struct Allow {
     pub uid: Option<OneOrMany<u32>>,
     /// Forms of the request.
     pub form: Option<OneOrMany<Form>>,
+    /// The account these agents are given with, whether the container names it or none; it may have no
+    /// other.
+    pub account: Option<Account>,
     /// Agents it may have; `*` for all.
     #[serde(default)]
     pub agents: Vec<String>,
@@ -111,6 +176,10 @@ pub(super) struct File {
     pub on_missing: Option<OnMissing>,
     pub trust_annotations: Option<bool>,
     pub no_default_allow: Option<bool>,
+    pub passthrough: Option<Passthrough>,
+    pub keychain: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    pub store: StoreTable,
     #[serde(default)]
     pub delivery: Delivery,
     #[serde(default)]
@@ -132,6 +201,13 @@ pub(super) struct Delivery {
     pub env: Option<Env>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTable {
+    pub backend: Option<Spanned<Backend>>,
+    pub command: Option<Spanned<CredentialHelper>>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Env {
@@ -151,6 +227,8 @@ pub(super) struct TemplateTable {
 pub(super) struct AgentTable {
     pub secret_name: Option<Spanned<SecretName>>,
     pub auth_env_var: Option<EnvName>,
+    pub host_config_dir: Option<Spanned<String>>,
+    pub host_config_dir_read_only: Option<bool>,
 }
 
 impl Allow {

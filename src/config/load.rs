@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{AgentTable, Env, File};
+use super::file::{AgentTable, Backend, Env, File};
 use super::{AgentSettings, Config};
 
 /// Longest configuration file read.
@@ -134,6 +134,28 @@ impl Merged {
         config.env_in_spec = file.delivery.env.map_or(config.env_in_spec, |env| env == Env::Spec);
         config.trust_annotations = file.trust_annotations.unwrap_or(config.trust_annotations);
         config.no_default_allow = file.no_default_allow.unwrap_or(config.no_default_allow);
+        config.passthrough = file.passthrough.unwrap_or(config.passthrough);
+        if let Some(keychain) = file.keychain {
+            if keychain.get_ref().is_empty() {
+                return Err(source.error(keychain.span(), "keychain needs a program".to_owned()));
+            }
+            config.keychain = keychain.into_inner();
+        }
+        if let Some(helper) = file.store.command {
+            if !helper.get_ref().argv.first().is_some_and(|program| program.starts_with('/')) {
+                return Err(source.error(helper.span(), "argv must begin with the absolute path of a program".to_owned()));
+            }
+            config.helper = Some(helper.into_inner());
+        }
+        if let Some(backend) = file.store.backend {
+            config.backend = *backend.get_ref();
+            if config.backend == Backend::Command && config.helper.is_none() {
+                return Err(source.error(
+                    backend.span(),
+                    "the backend command needs a program: [store.command] argv = [\"/path/to/helper\"]".to_owned(),
+                ));
+            }
+        }
         config.engines.extend(file.engines);
         for (name, secret) in file.secrets {
             if !secret.get_ref().is_absolute() {
@@ -169,12 +191,25 @@ impl Merged {
         let table = table.into_inner();
         if table.auth_env_var.is_some() && table.secret_name.is_none() {
             return Err(source
-                .error(span, "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
+                .error(span.clone(), "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
         }
         if let Some(secret) = &table.secret_name {
             self.named.push((secret.get_ref().clone(), index, secret.span()));
         }
-        Ok(AgentSettings { secret_name: table.secret_name.map(Spanned::into_inner), auth_env_var: table.auth_env_var })
+        if let Some(dir) = &table.host_config_dir
+            && !(dir.get_ref().starts_with('/') || dir.get_ref().starts_with("~/"))
+        {
+            return Err(source.error(dir.span(), "host_config_dir must begin with / or ~/".to_owned()));
+        }
+        if table.host_config_dir_read_only.is_some() && table.host_config_dir.is_none() {
+            return Err(source.error(span, "host_config_dir_read_only needs a host_config_dir".to_owned()));
+        }
+        Ok(AgentSettings {
+            secret_name: table.secret_name.map(Spanned::into_inner),
+            auth_env_var: table.auth_env_var,
+            host_config_dir: table.host_config_dir.map(Spanned::into_inner),
+            host_config_dir_read_only: table.host_config_dir_read_only,
+        })
     }
 
     fn finish(self) -> Result<Config, Error> {

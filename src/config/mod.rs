@@ -7,7 +7,9 @@
 mod file;
 mod load;
 
-pub use file::{Allow, EngineSettings, Level, OnMissing, OnShadow, OneOrMany};
+pub use file::{
+    Allow, Backend, CredentialHelper, EngineSettings, HelperOutput, Level, OnMissing, OnShadow, OneOrMany, Passthrough,
+};
 pub use load::{Error, load};
 
 use std::collections::BTreeMap;
@@ -32,6 +34,14 @@ pub struct Config {
     pub env_in_spec: bool,
     /// Annotations of every engine count as consent.
     pub trust_annotations: bool,
+    /// Where new logins rest.
+    pub backend: Backend,
+    /// The program that is asked for logins that are not stored here.
+    pub helper: Option<CredentialHelper>,
+    /// What is done with the login of the host's own client.
+    pub passthrough: Passthrough,
+    /// The program that reads a macOS keychain, with its arguments.
+    pub keychain: Vec<String>,
     /// Secret files by name.
     pub secrets: BTreeMap<SecretName, PathBuf>,
     /// Templates by name.
@@ -61,6 +71,13 @@ pub struct AgentSettings {
     pub secret_name: Option<SecretName>,
     /// The variable that gets its content.
     pub auth_env_var: Option<EnvName>,
+    /// The host's configuration directory of this agent, of which the listed entries are shared; `~/`
+    /// is the home directory of whoever keeps the logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_config_dir: Option<String>,
+    /// Whether the container may write what is shared; without a word, only data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_config_dir_read_only: Option<bool>,
 }
 
 impl AgentSettings {

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Error;
 use super::plan::{Plan, PlannedFile};
+use super::shared;
 use crate::ledger::{Ledger, Record, SandboxId};
 
 /// Does everything the plan says on the host's side: claims, files, mountpoints. The record is
@@ -72,6 +73,7 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
         fs::DirBuilder::new().mode(0o755).create(path).map_err(io_error(path))?;
         label(path, plan.label.as_deref());
     }
+    share(plan, ledger, id)?;
     for file in &plan.files {
         write(file).map_err(io_error(&file.path))?;
         label(&file.path, plan.label.as_deref());
@@ -89,6 +91,22 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
     }
     record.warnings.extend(plan.warnings.iter().cloned());
     record.write(&plan.dir)?;
+    Ok(())
+}
+
+/// Mounts what is shared from the host; the container can do without it.
+fn share(plan: &mut Plan, ledger: &Ledger, id: &SandboxId) -> Result<(), Error> {
+    if plan.shared.is_empty() {
+        return Ok(());
+    }
+    let dir = ledger.shares(id);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io_error(&dir))?;
+    for share in std::mem::take(&mut plan.shared) {
+        if let Err(error) = shared::mount(&share) {
+            plan.warnings.push(format!("{} is not shared from the host: {error}", share.destination));
+            plan.change.mounts.retain(|mount| mount.destination != share.destination);
+        }
+    }
     Ok(())
 }
 

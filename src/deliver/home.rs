@@ -98,9 +98,15 @@ fn one_settings_file(
         return Ok(());
     }
     let target = around.target(path, Kind::File, &what)?;
-    let before = read_as_owner(around, &target.place, path)?;
-    let Some(content) = merged(before.as_deref().unwrap_or("{}"), file, path, &what)? else { return Ok(()) };
-    if before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
+    let of_host = plan.settings_of_host.iter().find(|(at, _)| at == path).and_then(|(_, text)| text.expose_text());
+    let before = match of_host {
+        Some(text) => Some(text.to_owned()),
+        None => read_as_owner(around, &target.place, path)?,
+    };
+    let merged = merged(before.as_deref().unwrap_or("{}"), file, path, &what)?;
+    let Some(content) = merged.or_else(|| of_host.map(Secret::from_text)) else { return Ok(()) };
+    if of_host.is_none()
+        && before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
         plan.warnings.push(format!(
             "{} lies in a volume and lacks what {} needs; a copy with it is mounted over it, and changes to it end with the container",
             path.display(),
@@ -132,7 +138,7 @@ fn merged(text: &str, file: &SettingsFile, path: &Path, what: &str) -> Result<Op
 }
 
 /// Where a file is: below the home directory, or where a variable of the container moves it.
-fn location(around: &Surroundings<'_>, spec: &Spec<'_>, path: &str, moved_by: Option<&MovedBy>) -> PathBuf {
+pub(super) fn location(around: &Surroundings<'_>, spec: &Spec<'_>, path: &str, moved_by: Option<&MovedBy>) -> PathBuf {
     let moved = moved_by.and_then(|moved| {
         let dir = Path::new(spec.process.variable(&moved.env)?);
         dir.is_absolute().then(|| dir.join(&moved.path))

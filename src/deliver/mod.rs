@@ -15,13 +15,15 @@ mod owner;
 mod place;
 mod plan;
 mod secrets;
+mod shared;
 mod tree;
 
 pub use carry_out::carry_out;
 pub use mountpoint::{Kind, Mountpoint};
-pub use order::{AgentOrder, Order, SecretOrder};
+pub use order::{AgentOrder, HostDir, Order, SecretOrder};
 pub use owner::Owner;
 pub use plan::{Claim, Context, EnvWay, Plan, PlannedFile, TOO_LATE, plan};
+pub use shared::PlannedShare;
 pub use tree::{Base, Found, Place, Tree};
 
 use std::path::PathBuf;

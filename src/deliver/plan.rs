@@ -10,6 +10,7 @@ use super::order::{AgentOrder, Order};
 use super::owner::Owner;
 use super::place::Surroundings;
 use super::secrets::{self, SecretFile};
+use super::shared::{self, PlannedShare};
 use super::tree::Tree;
 use crate::config::OnShadow;
 use crate::ledger::{AgentRecord, FileRecord, Key, SecretRecord, Status};
@@ -43,6 +44,8 @@ pub struct Context<'a> {
     pub on_shadow: OnShadow,
     /// How variables get to the main process.
     pub env: EnvWay<'a>,
+    /// Where mounts on the host's side can be made; without it, the runtime is given paths.
+    pub shares: Option<PathBuf>,
 }
 
 /// A file on the tmpfs.
@@ -82,6 +85,8 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// Mountpoints in the root file system and in volumes.
     pub mountpoints: Vec<Mountpoint>,
+    /// Mounts on the host's side.
+    pub shared: Vec<PlannedShare>,
     /// Files in volumes that must be ours alone.
     pub claims: Vec<Claim>,
     /// What changes in the specification.
@@ -96,6 +101,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
     pub(super) taken: Vec<(PathBuf, String)>,
     pub(super) settings: Vec<(PathBuf, usize)>,
+    pub(super) settings_of_host: Vec<(PathBuf, Secret)>,
 }
 
 /// Makes the plan. The root file system and the volumes are looked at, nothing is touched.
@@ -131,6 +137,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         shadows(&mut plan, spec, agent, context.on_shadow)?;
         let env = variables(&mut plan, spec, agent, &mut holders)?;
         let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
+        shared::plan(&mut plan, &around, spec, agent, context.shares.as_deref());
         home::settings(&mut plan, &around, spec, agent);
         paths.extend(agent.secret_file.iter().map(|(name, _)| secrets::record(name, &owner)));
         plan.agents.push(record(agent, env, paths));
@@ -215,6 +222,7 @@ fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<FileRecord>) -> Agent
     AgentRecord {
         agent: agent.agent.agent.clone(),
         account: agent.agent.account.clone(),
+        login: agent.login.clone(),
         status: status(agent.origin.is_some()),
         origin: agent.origin,
         expires: agent.expires,

@@ -59,7 +59,7 @@ struct AgentLine<'a> {
 pub fn audit(state: &Path, event: Event, engine: &str, container: &str, record: Option<&Record>, reason: Option<&str>) {
     let agents = record.iter().flat_map(|record| &record.agents).map(|agent| AgentLine {
         agent: agent.agent.as_str(),
-        account: agent.account.as_str(),
+        account: agent.login.as_ref().unwrap_or(&agent.account).as_str(),
         fingerprint: agent.fingerprint.as_deref(),
     });
     let line = Line {

@@ -84,6 +84,7 @@ impl Ledger {
 
     /// Removes entries and claims of containers whose directories are gone.
     pub fn remove_dangling(&self) {
+        self.remove_dangling_shares();
         for kind in ["index", "claim"] {
             for entry in fs::read_dir(self.dir.join(kind)).into_iter().flatten().flatten() {
                 if read_link(&entry.path()).is_some_and(|id| !self.sandbox(&id).exists()) {

@@ -12,6 +12,7 @@
 //! index/<hash>         a link from (runtime, --root, container id) to the id
 //! use/<hash>/          a mountpoint that was made, and a link for every container that uses it
 //! claim/<hash>         a link from a file in a volume to the id of the container that has it
+//! share/<id>/          mounts of what is shared from the host's configuration directory
 //! request/             its entries, bind-mounted, are requests
 //! ```
 //!
@@ -25,6 +26,7 @@ mod index;
 mod reap;
 mod record;
 mod root;
+mod shared;
 mod uses;
 
 pub use alive::{Liveness, Process, ask_process, liveness};

@@ -20,6 +20,7 @@ pub fn clean_up(ledger: &Ledger, record: &Record) {
     for mountpoint in record.mountpoints.iter().rev() {
         ledger.vacate(mountpoint, &record.id);
     }
+    ledger.remove_shares(&record.id);
     remove_sandbox(ledger, &record.id);
     for claim in &record.claims {
         ledger.release(claim, &record.id);

@@ -9,7 +9,7 @@ use super::{Error, Process, SandboxId};
 use crate::clock::Instant;
 use crate::config::AgentSettings;
 use crate::deliver::Mountpoint;
-use crate::names::{Account, AgentName, SecretName};
+use crate::names::{Account, AgentName, AgentRef, SecretName};
 use crate::request::Form;
 use crate::source::Origin;
 
@@ -79,8 +79,11 @@ pub enum Status {
 pub struct AgentRecord {
     /// Which.
     pub agent: AgentName,
-    /// With which login.
+    /// The account it was given, by its request or by a rule.
     pub account: Account,
+    /// The account whose login it holds, where that is another one: `keyslip auth switch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Account>,
     /// Whether it got it.
     pub status: Status,
     /// Where it came from.
@@ -125,6 +128,20 @@ pub struct SecretRecord {
     pub fingerprint: Option<String>,
     /// The file.
     pub file: FileRecord,
+}
+
+impl AgentRecord {
+    /// What it was given.
+    #[must_use]
+    pub fn asked(&self) -> AgentRef {
+        AgentRef { agent: self.agent.clone(), account: self.account.clone() }
+    }
+
+    /// Whose login it holds.
+    #[must_use]
+    pub fn held(&self) -> AgentRef {
+        AgentRef { agent: self.agent.clone(), account: self.login.clone().unwrap_or_else(|| self.account.clone()) }
+    }
 }
 
 impl Record {

@@ -32,6 +32,9 @@ pub enum Error {
     /// A file needs a new mount, and the container's process is not known.
     #[error("{0} has outgrown its page and the container's process is not known; restart the container")]
     Restart(String),
+    /// The credential is now of a kind that is delivered otherwise.
+    #[error("the credential is of another kind now and needs {0}, which the container was made without; recreate the container")]
+    OtherKind(String),
     /// A new mount could not be made.
     #[error(transparent)]
     Mount(crate::deliver::Error),

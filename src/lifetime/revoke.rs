@@ -32,7 +32,7 @@ pub fn revoke(
     let dir = ledger.sandbox(&record.id);
     let mut result = Revoked { container: record.container.clone(), ..Revoked::default() };
     for agent in &mut record.agents {
-        let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
+        let name = agent.held();
         if agent.status == Status::Revoked || !which(Some(&name)) {
             continue;
         }

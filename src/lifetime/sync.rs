@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::deliver::AgentOrder;
 use crate::journal::Journal;
 use crate::ledger::{AgentRecord, FileRecord, Ledger, Process, Record, SecretRecord, Status};
-use crate::names::AgentRef;
 use crate::pipeline::Finder;
 use crate::site::Site;
 
@@ -57,7 +56,7 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     let process = record.process;
     let mut old = Vec::new();
     for agent in &mut record.agents {
-        let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
+        let name = agent.asked();
         match sync_agent(&dir, agent, process, config, site, &mut journal, &mut old) {
             Ok(change) => {
                 if matches!(change, Change::Updated | Change::Filled) {
@@ -99,8 +98,7 @@ fn sync_agent(
     }
     // What was not delivered as a variable at the start has to be in a file.
     let with_env = !agent.env.is_empty();
-    let name = AgentRef { agent: agent.agent.clone(), account: agent.account.clone() };
-    let order = Finder::new(config, site, with_env, journal).agent(name, agent.settings.clone())?;
+    let order = Finder::new(config, site, with_env, journal).agent(agent.asked(), agent.settings.clone())?;
     if order.origin.is_none() {
         return Ok(if agent.status == Status::Pending { Change::Pending } else { Change::Kept });
     }
@@ -111,6 +109,9 @@ fn sync_agent(
     let own_login = |file: &FileRecord| file.path.is_some() && !in_place::is_blank(&dir.join(&file.host));
     if agent.status == Status::Pending && agent.files.iter().any(own_login) {
         return Ok(Change::OwnLogin);
+    }
+    if let Some(place) = without_a_place(agent, &order) {
+        return Err(Error::OtherKind(place));
     }
     for file in &mut agent.files {
         if let Some(defined) = &file.path {
@@ -128,10 +129,22 @@ fn sync_agent(
     })?;
     let change = if agent.status == Status::Pending { Change::Filled } else { Change::Updated };
     agent.status = Status::Delivered;
+    agent.login = order.login;
     agent.origin = order.origin;
     agent.expires = order.expires;
     agent.fingerprint = order.fingerprint;
     Ok(change)
+}
+
+/// What the credential needs that the container was not given when it was made: a file of another
+/// kind of credential can be written, but a variable or a mount cannot be added.
+fn without_a_place(agent: &AgentRecord, order: &AgentOrder) -> Option<String> {
+    let has_file = |path: &str| agent.files.iter().any(|file| file.path.as_deref() == Some(path));
+    let file = order.rendering.files.iter().find(|file| !has_file(&file.path)).map(|file| file.path.clone());
+    // A pending container was given no variable, but the files that the agent reads too.
+    let has_env = |name: &str| agent.env.iter().any(|held| held == name) || agent.env.is_empty();
+    let env = order.rendering.env.iter().map(|var| var.name.as_str()).find(|name| !has_env(name)).map(str::to_owned);
+    file.or(env)
 }
 
 /// A pending agent has no secret file yet; the directory it belongs into is mounted.

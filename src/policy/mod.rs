@@ -15,6 +15,7 @@ pub use rules::Denied;
 
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::names::AgentRef;
 use crate::request::{self, Form, Found, Request};
 use crate::site::Site;
 
@@ -95,11 +96,17 @@ pub fn decide(
     Ok(granted)
 }
 
-/// Checks what is to be delivered, templates resolved, against the rules.
+/// Checks what is to be delivered, templates resolved, against the rules; returns the agents with the
+/// accounts that the rules give them.
 ///
 /// # Errors
 /// When a part is not allowed; the error names the rule that would allow it.
-pub fn allow(wanted: &rules::Wanted<'_>, caller: &Caller, config: &Config, site: &Site) -> Result<(), Denied> {
+pub fn allow(
+    wanted: &rules::Wanted<'_>,
+    caller: &Caller,
+    config: &Config,
+    site: &Site,
+) -> Result<Vec<AgentRef>, Denied> {
     rules::check(wanted, caller, config, site)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Caller;
 use crate::config::{Allow, Config, OneOrMany};
-use crate::names::{AgentRef, DEFAULT_ACCOUNT, SecretName};
+use crate::names::{Account, AgentName, AgentRef, DEFAULT_ACCOUNT, SecretName};
 use crate::request::Form;
 use crate::site::Site;
 
@@ -21,21 +21,56 @@ pub struct Wanted<'a> {
 
 /// A request that no rule allows.
 #[derive(Debug, thiserror::Error)]
-#[error("{who} asks for {what}, which no [[allow]] rule permits; to permit it, write into {}: {rule}", .file.display())]
-pub struct Denied {
-    who: String,
-    what: String,
-    rule: String,
-    file: PathBuf,
+pub enum Denied {
+    /// No rule speaks of it.
+    #[error("{who} asks for {what}, which no [[allow]] rule permits; to permit it, write into {}: {rule}", .file.display())]
+    Unnamed {
+        /// Who asks.
+        who: String,
+        /// For what.
+        what: String,
+        /// The rule that would help.
+        rule: String,
+        /// The file to write it into.
+        file: PathBuf,
+    },
+    /// A rule gives this agent with one account alone.
+    #[error("{who} asks for {what}, but an [[allow]] rule gives it {agent} with the account {account} alone; ask for {agent}, without an account")]
+    Pinned {
+        /// Who asks.
+        who: String,
+        /// For what.
+        what: String,
+        /// The agent.
+        agent: AgentName,
+        /// The account of the rule.
+        account: Account,
+    },
 }
 
 /// Checks every part of `wanted`. Rules add to the default, which the configuration can take away:
-/// engines on this host may ask for the default accounts and for named secrets, a CRI for nothing.
-pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, config: &Config, site: &Site) -> Result<(), Denied> {
+/// engines on this host may ask for the default accounts and for named secrets, a CRI for nothing. The
+/// first rule with an `account` decides about the account.
+pub(super) fn check(
+    wanted: &Wanted<'_>,
+    caller: &Caller,
+    config: &Config,
+    site: &Site,
+) -> Result<Vec<AgentRef>, Denied> {
     let rules = &config.allow;
     let by_default = !config.no_default_allow && caller.engine != "cri";
     let matching: Vec<&Allow> = rules.iter().filter(|rule| selects(rule, caller, wanted.form)).collect();
+    let mut given = Vec::with_capacity(wanted.agents.len());
     for agent in wanted.agents {
+        let pinned = matching.iter().filter(|rule| names_agent(rule, agent)).find_map(|rule| rule.account.as_ref());
+        if let Some(account) = pinned {
+            if !agent.account.is_default() && agent.account != *account {
+                let (who, what) = (who(caller), agent.to_string());
+                return Err(Denied::Pinned { who, what, agent: agent.agent.clone(), account: account.clone() });
+            }
+            given.push(AgentRef { agent: agent.agent.clone(), account: account.clone() });
+            continue;
+        }
         let by_rule = matching.iter().any(|rule| allows_agent(rule, agent));
         let default = by_default && agent.account.is_default();
         if !by_rule && !default {
@@ -46,6 +81,7 @@ pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, config: &Config, site:
                 format!("agents = [\"{}\"], accounts = [\"{}\"]", agent.agent, agent.account),
             ));
         }
+        given.push(agent.clone());
     }
     for secret in wanted.secrets {
         let by_rule = matching.iter().any(|rule| rule.secrets.iter().any(|pattern| glob(pattern, secret.as_str())));
@@ -53,7 +89,11 @@ pub(super) fn check(wanted: &Wanted<'_>, caller: &Caller, config: &Config, site:
             return Err(denied(caller, site, format!("secret {secret}"), format!("secrets = [\"{secret}\"]")));
         }
     }
-    Ok(())
+    Ok(given)
+}
+
+fn names_agent(rule: &Allow, agent: &AgentRef) -> bool {
+    rule.agents.iter().any(|pattern| glob(pattern, agent.agent.as_str()))
 }
 
 fn allows_agent(rule: &Allow, agent: &AgentRef) -> bool {
@@ -61,7 +101,7 @@ fn allows_agent(rule: &Allow, agent: &AgentRef) -> bool {
         None => agent.account.as_str() == DEFAULT_ACCOUNT,
         Some(patterns) => patterns.iter().any(|pattern| glob(pattern, agent.account.as_str())),
     };
-    account && rule.agents.iter().any(|pattern| glob(pattern, agent.agent.as_str()))
+    account && names_agent(rule, agent)
 }
 
 /// Whether the rule speaks of this container.
@@ -86,14 +126,18 @@ fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
+fn who(caller: &Caller) -> String {
+    match &caller.namespace {
+        Some(namespace) => format!("pod {} of namespace {namespace} ({})", caller.name(), caller.engine),
+        None => caller.engine.clone(),
+    }
+}
+
 fn denied(caller: &Caller, site: &Site, what: String, grants: String) -> Denied {
     let place =
         caller.namespace.as_deref().map(|namespace| format!(", namespace = \"{namespace}\"")).unwrap_or_default();
-    Denied {
-        who: match &caller.namespace {
-            Some(namespace) => format!("pod {} of namespace {namespace} ({})", caller.name(), caller.engine),
-            None => caller.engine.clone(),
-        },
+    Denied::Unnamed {
+        who: who(caller),
         what,
         // In one line, as a file of its own: rules of several files add up.
         rule: format!("allow = [{{ engine = \"{}\"{place}, {grants} }}]", caller.engine),
@@ -118,7 +162,7 @@ mod tests {
         }
     }
 
-    fn asks(caller: &Caller, agent: &str, rules: &str) -> Result<(), String> {
+    fn asks(caller: &Caller, agent: &str, rules: &str) -> Result<String, String> {
         #[derive(serde::Deserialize)]
         struct Rules {
             #[serde(default)]
@@ -130,12 +174,13 @@ mod tests {
         let config = Config { allow: rules.allow, no_default_allow: rules.no_default_allow, ..Config::default() };
         let agents = [agent.parse().unwrap()];
         let wanted = Wanted { agents: &agents, secrets: &[], form: Form::Annotation };
-        check(&wanted, caller, &config, &Site::system(Path::new("/"))).map_err(|denied| denied.to_string())
+        let site = Site::system(Path::new("/"));
+        check(&wanted, caller, &config, &site).map(|given| given[0].to_string()).map_err(|denied| denied.to_string())
     }
 
     #[test]
     fn local_engines_have_the_default_accounts_and_cri_has_nothing() {
-        assert_eq!(asks(&caller("podman", None), "claude", ""), Ok(()));
+        assert_eq!(asks(&caller("podman", None), "claude", ""), Ok("claude".to_owned()));
         assert!(asks(&caller("podman", None), "claude@work", "").is_err());
         assert!(asks(&caller("cri", Some("team-a")), "claude", "").is_err());
     }
@@ -145,7 +190,7 @@ mod tests {
         let pod = caller("cri", Some("team-a"));
         let denied = asks(&pod, "claude@work", "").unwrap_err();
         let rule = &denied[denied.find("allow = [").unwrap()..];
-        assert_eq!(asks(&pod, "claude@work", rule), Ok(()), "{rule}");
+        assert_eq!(asks(&pod, "claude@work", rule), Ok("claude@work".to_owned()), "{rule}");
         assert!(denied.contains("/etc/keyslip/conf.d/allow-cri.toml"));
     }
 
@@ -178,6 +223,18 @@ mod tests {
         assert!(asks(&caller("podman", None), "claude", &alone).is_err());
         assert!(asks(&caller("podman", None), "codex@work", &alone).is_ok());
         assert!(asks(&caller("podman", None), "codex", &alone).is_err());
+    }
+
+    #[test]
+    fn a_rule_with_an_account_gives_that_one_and_no_other() {
+        let rules = "[[allow]]\nname = \"c*\"\nagents = [\"claude\"]\naccount = \"work\"\n\
+                     [[allow]]\nagents = [\"*\"]\naccounts = [\"*\"]\n";
+        let podman = caller("podman", None);
+        assert_eq!(asks(&podman, "claude", rules), Ok("claude@work".to_owned()));
+        assert_eq!(asks(&podman, "claude@work", rules), Ok("claude@work".to_owned()));
+        let denied = asks(&podman, "claude@private", rules).unwrap_err();
+        assert!(denied.contains("with the account work alone"), "{denied}");
+        assert_eq!(asks(&podman, "codex@private", rules), Ok("codex@private".to_owned()));
     }
 
     #[test]

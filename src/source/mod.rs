@@ -2,29 +2,45 @@
 //!
 //! In: an agent with its account, or a secret's name, and the configuration. Out: a [`Credential`]
 //! with its origin and its end, or [`Outcome::Missing`] with what to do. The first source that has
-//! one wins: a configured secret file alone; else a stored token that is valid, or nearly at its
-//! end (with a warning); an expired one is passed over. What can go wrong: a store that others
-//! could read or write, a file that cannot be read, a secret that is too large.
+//! one wins:
+//!
+//! 1. a configured secret file, and then nothing else;
+//! 2. a stored login that is valid, or nearly at its end (with a warning); an expired one is passed
+//!    over, with a warning;
+//! 3. the configured credential helper, or an item that somebody put into the keyring;
+//! 4. the login of the host's own client, if it has not expired.
+//!
+//! What can go wrong: a store that others could read or write, a file that cannot be read, a secret
+//! that is too large. A keyring that is locked is not a login that is missing: nothing else is tried
+//! then, and the message says what to do.
 
+//#[cfg(feature = "login")]
+// mod custody;
 mod entry;
+mod helper;
+pub mod host_login;
 mod keeper;
 mod lifecycle;
+mod look;
+pub mod question;
 mod secret_file;
 mod store;
 
-pub use lifecycle::{EXPIRING_DAYS, Life};
-pub use secret_file::LONGEST_SECRET;
+//#[cfg(feature = "login")]
+// pub use custody::{Custody, Error as CustodyError, Removed};
 pub use entry::{Entry, Kept};
 pub use keeper::Keeper;
+pub use lifecycle::{EXPIRING_DAYS, Life};
+pub use look::Look;
+pub use secret_file::LONGEST_SECRET;
 pub use store::{Store, StoreError};
 
 use std::path::PathBuf;
 
-use crate::agent::Definition;
-use crate::clock::{Instant, span};
-use crate::config::{AgentSettings, Config};
+use crate::clock::Instant;
+use crate::config::Config;
 use crate::journal::Journal;
-use crate::names::{AgentRef, SecretName};
+use crate::names::{Account, SecretName};
 use crate::secret::Secret;
 use crate::site::Site;
 
@@ -34,8 +50,25 @@ use crate::site::Site;
 pub enum Origin {
     /// The token store.
     StoredToken,
+    /// The configured credential helper.
+    CredentialHelper,
+    /// The login of the host's own client.
+    HostLogin,
     /// A file of the `[secrets]` table.
     SecretFile,
+}
+
+impl Origin {
+    /// As a part of a sentence.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::StoredToken => "the stored login",
+            Self::CredentialHelper => "the credential helper",
+            Self::HostLogin => "the host's own login",
+            Self::SecretFile => "the secret file",
+        }
+    }
 }
 
 /// A credential that was found.
@@ -47,6 +80,8 @@ pub struct Credential {
     pub origin: Origin,
     /// Until when it is valid, if that is known.
     pub expires: Option<Instant>,
+    /// The account it belongs to, where that is not the one that was named: `keyslip auth switch`.
+    pub account: Option<Account>,
 }
 
 /// What the search came to.
@@ -87,53 +122,6 @@ pub enum Error {
     UnknownOwner(String),
 }
 
-/// Finds the credential for an agent.
-///
-/// # Errors
-/// When a source is unsafe or broken: then no other one is tried.
-pub fn find_agent(
-    agent: &AgentRef,
-    definition: Option<&Definition>,
-    settings: &AgentSettings,
-    config: &Config,
-    site: &Site,
-    journal: &mut Journal,
-) -> Result<Outcome, Error> {
-    if let Some(secret) = &settings.secret_name {
-        return find_secret(secret, config, site, journal);
-    }
-    let (title, login) = definition.map_or((agent.agent.as_str(), ""), |it| (it.title.as_str(), it.login.as_str()));
-    let store = store_of(config, site)?;
-    let missing = |why: String| Outcome::Missing(format!("{why}; to log in, {login}{}", on_account(agent, login)));
-    let Some(stored) = store.read(&agent.agent, &agent.account)? else {
-        journal.debug(format!("no stored token agent={} account={}", agent.agent, agent.account));
-        return Ok(missing(format!("{title} has no credential for account {}", agent.account)));
-    };
-    let Kept::Here(token) = stored.kept else { todo!() };
-    let life = Life::of(stored.expires, Instant::now());
-    match life {
-        Life::Expired { since } => {
-            return Ok(missing(format!(
-                "the stored token for {title}, account {}, expired {} ago",
-                agent.account,
-                span(since)
-            )));
-        }
-        Life::Expiring { left } => {
-            journal.warn(format!("the stored token for {agent} expires in {}; to renew it, {login}", span(left)));
-        }
-        Life::Valid { .. } => {}
-    }
-    journal.debug(format!(
-        "using stored {} agent={} account={} expiresIn={}",
-        definition.and_then(|it| it.recognise(&token)).map_or("credential", |kind| kind.title.as_str()),
-        agent.agent,
-        agent.account,
-        life.left().map_or("never".to_owned(), span)
-    ));
-    Ok(Outcome::Found(Credential { value: token, origin: Origin::StoredToken, expires: stored.expires }))
-}
-
 /// Reads a secret file by its configured name.
 ///
 /// # Errors
@@ -147,7 +135,7 @@ pub fn find_secret(name: &SecretName, config: &Config, site: &Site, journal: &mu
     match secret_file::read(path) {
         Ok(Some(value)) => {
             journal.debug(format!("using secret file name={name} path={}", path.display()));
-            Ok(Outcome::Found(Credential { value, origin: Origin::SecretFile, expires: None }))
+            Ok(Outcome::Found(Credential { value, origin: Origin::SecretFile, expires: None, account: None }))
         }
         Ok(None) => Ok(Outcome::Missing(format!(
             "secret {name} has no file {}; check the secret manager that should put it there",
@@ -163,12 +151,4 @@ pub fn find_secret(name: &SecretName, config: &Config, site: &Site, journal: &mu
 /// When `owner` is nobody.
 pub fn store_of(config: &Config, site: &Site) -> Result<Store, Error> {
     Keeper::of(config, site).map(Store::of)
-}
-
-fn on_account(agent: &AgentRef, login: &str) -> String {
-    if agent.account.is_default() || login.is_empty() {
-        String::new()
-    } else {
-        format!(" (with --account {})", agent.account)
-    }
 }

@@ -137,24 +137,76 @@ impl Store {
         })
     }
 
-    /// Removes a login; says whether there was one.
+    /// Removes a login, and the switch to it; says whether there was one.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, agent: &AgentName, account: &Account) -> Result<bool, StoreError> {
-        let path = self.path(agent, account);
+        if self.as_owner(|uid| check(&self.dir, uid, OFlags::DIRECTORY))?.is_none() {
+            return Ok(false);
+        }
+        if !account.is_default() && self.switched(agent)?.as_ref() == Some(account) {
+            self.locked(|_| self.unlink(&self.switch_path(agent)))?;
+        }
+        self.locked(|_| self.unlink(&self.path(agent, account)))
+    }
+
+    /// Removes a file; says whether it was there. The lock must be held.
+    fn unlink(&self, path: &Path) -> Result<bool, StoreError> {
+        match fs::remove_file(path) {
+            Ok(()) => File::open(&self.dir).and_then(|dir| dir.sync_all()).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+        .map_err(|source| StoreError::Io { path: path.to_owned(), source })
+    }
+
+    /// The account that is meant by `agent`: the one it names, or the one that was switched to.
+    ///
+    /// # Errors
+    /// When the store is open to others, or the note is broken.
+    pub fn resolve(&self, agent: &AgentRef) -> Result<Account, StoreError> {
+        if !agent.account.is_default() {
+            return Ok(agent.account.clone());
+        }
+        Ok(self.switched(&agent.agent)?.unwrap_or_default())
+    }
+
+    /// The account that `agent` was switched to.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn switched(&self, agent: &AgentName) -> Result<Option<Account>, StoreError> {
+        let path = self.switch_path(agent);
         self.as_owner(|uid| {
-            if check(&self.dir, uid, OFlags::DIRECTORY)?.is_none() {
+            let Some(file) = check(&path, uid, OFlags::empty())? else { return Ok(None) };
+            let broken = |reason: String| StoreError::Broken { path: path.clone(), reason };
+            let name = bounded(file, 0).map_err(broken)?;
+            let account = name.expose_text().map(str::trim).unwrap_or_default().parse();
+            account.map(Some).map_err(|_| broken("it holds no account's name".to_owned()))
+        })
+    }
+
+    /// Makes `account` the one that is meant by `agent` alone. It must be stored, unless it is the
+    /// default account, which may be somebody else's to give; says whether it is.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn switch(&self, agent: &AgentName, account: &Account) -> Result<bool, StoreError> {
+        let path = self.switch_path(agent);
+        self.locked(|uid| {
+            if account.is_default() {
+                return self.unlink(&path).map(|_| true);
+            }
+            if check(&self.path(agent, account), uid, OFlags::empty())?.is_none() {
                 return Ok(false);
             }
-            let _lock = self.lock(uid)?;
-            match fs::remove_file(&path) {
-                Ok(()) => File::open(&self.dir).and_then(|dir| dir.sync_all()).map(|()| true),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(error),
-            }
-            .map_err(|source| StoreError::Io { path: path.clone(), source })
+            self.replace(&path, format!("{account}\n").as_bytes()).map(|()| true)
         })
+    }
+
+    fn switch_path(&self, agent: &AgentName) -> PathBuf {
+        self.dir.join(format!("{agent}.account"))
     }
 
     /// All logins, by agent and account.

@@ -6,6 +6,7 @@
 mod entry;
 mod exec;
 mod identity;
+mod idmap;
 mod memfd;
 mod mounts;
 mod supervise;
@@ -13,6 +14,7 @@ mod supervise;
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
 pub use identity::{FsIdentity, as_user};
+pub use idmap::map_owner;
 pub use memfd::{memory_file, secure_stdio};
 pub use mounts::set_mount_attributes;
 pub use supervise::{Ended, supervise};

@@ -10,6 +10,11 @@ use std::os::fd::{AsFd, AsRawFd};
 /// What the kernel says; `ENOSYS` before 5.12.
 pub fn set_mount_attributes(mount: impl AsFd, attributes: u64) -> io::Result<()> {
     let attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    set(mount, &attr)
+}
+
+/// `mount_setattr` on the mount behind a descriptor.
+pub(super) fn set(mount: impl AsFd, attr: &libc::mount_attr) -> io::Result<()> {
     // SAFETY: an open descriptor, an empty NUL-terminated path, and a structure of the size given.
     let result = unsafe {
         libc::syscall(
@@ -17,7 +22,7 @@ pub fn set_mount_attributes(mount: impl AsFd, attributes: u64) -> io::Result<()>
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     };
