@@ -82,6 +82,8 @@ pub fn plan(setup: Setup, existing: &Config, known: &dyn Fn(&AgentName) -> bool)
 /// Whether an agent is configured so already.
 fn same(agent: &Agent, there: &AgentSettings) -> bool {
     (&agent.secret_name, &agent.auth_env_var) == (&there.secret_name, &there.auth_env_var)
+        && agent.host_config_dir == there.host_config_dir
+        && agent.host_config_dir_read_only == there.host_config_dir_read_only.unwrap_or_default()
 }
 
 fn table(agent: &Agent) -> String {

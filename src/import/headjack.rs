@@ -10,6 +10,7 @@
 //! key. The kernel's keyring, which Headjack names too, never holds anything: the library refuses to
 //! open it without a scope, and Headjack gives none.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -18,11 +19,12 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::jwe::{self, Closed};
-use super::{Error, Found, read, string};
+use super::{Ask, Error, Found, read, string};
 use crate::clock::Instant;
 use crate::json::Text;
 use crate::names::AgentName;
 use crate::secret::Secret;
+use crate::source::question::Question;
 
 /// The names of its service, the one of the program first.
 pub const SERVICES: [&str; 2] = ["com.headjack.cli", "com.headjack"];
@@ -117,6 +119,56 @@ fn base64(text: &str) -> Option<Secret> {
     let length = BASE64_STANDARD.decode_slice(text, &mut bytes).ok()?;
     bytes.truncate(length);
     Some(Secret::new(std::mem::take(&mut *bytes)))
+}
+
+/// The Secret Service.
+pub struct Keyring<'a> {
+    /// Asks it.
+    pub ask: Ask<'a>,
+}
+
+impl Place for Keyring<'_> {
+    fn name(&self) -> String {
+        "the keyring".to_owned()
+    }
+
+    fn look(&self, service: &str, key: &str) -> Result<Option<(Secret, Option<Instant>)>, Error> {
+        // The library's own attribute, and the two that others give to an item of a service.
+        let by_profile = (service == SERVICES[0]).then(|| vec![("profile", key)]);
+        let by_service = ["account", "username"].map(|name| vec![("service", service), (name, key)]);
+        for attributes in by_profile.into_iter().chain(by_service) {
+            let attributes: BTreeMap<String, String> =
+                attributes.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            if let Some(value) = asked(self.ask, &Question::Keyring(attributes), || self.name())? {
+                return Ok(Some((value, None)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A macOS keychain.
+pub struct Keychain<'a> {
+    /// The program that reads it, with its arguments.
+    pub program: &'a [String],
+    /// Asks it.
+    pub ask: Ask<'a>,
+}
+
+impl Place for Keychain<'_> {
+    fn name(&self) -> String {
+        "the macOS keychain".to_owned()
+    }
+
+    fn look(&self, service: &str, key: &str) -> Result<Option<(Secret, Option<Instant>)>, Error> {
+        let (program, service, account) = (self.program.to_vec(), service.to_owned(), key.to_owned());
+        let value = asked(self.ask, &Question::Keychain { program, service, account }, || self.name())?;
+        Ok(value.map(|value| (value, None)))
+    }
+}
+
+fn asked(ask: Ask<'_>, question: &Question, from: impl Fn() -> String) -> Result<Option<Secret>, Error> {
+    ask(question).map_err(|reason| Error::Closed { from: from(), reason })
 }
 
 /// The files of the library's own backend. They say nothing of the service.

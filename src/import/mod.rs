@@ -30,6 +30,7 @@ use crate::config;
 use crate::json;
 use crate::names::{Account, AgentName};
 use crate::secret::Secret;
+use crate::source::question::Question;
 use crate::source::{Entry, Kept, LONGEST_SECRET, Store, StoreError};
 
 /// A login at its source.
@@ -161,6 +162,10 @@ pub enum Error {
     )]
     DropIn(PathBuf),
 }
+
+/// Asks for something that this program does not read itself: an item of a keyring. An error says why
+/// nobody can tell, and what to do.
+pub type Ask<'a> = &'a dyn Fn(&Question) -> Result<Option<Secret>, String>;
 
 /// What the store has for a login that is to be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,10 @@ pub enum Auth {
         #[arg(long, default_value_t)]
         account: Account,
     },
+    /// Take over logins that another tool has stored, and leave them there.
+    ///
+    /// An OAuth login comes without a refresh token that can be used once: whoever has it keeps it.
+    Import(crate::import::Args),
 }
 
 pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
@@ -55,6 +59,7 @@ pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
         Auth::Login { agent, token, account } => login(agent, account, token.as_deref(), &store, site),
         Auth::Status { agent, format } => status(agent.as_ref(), *format, &store, site),
         Auth::Logout { agent, account } => logout(agent, account, &store),
+        Auth::Import(args) => crate::import::run(args, site),
     }
 }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod import;
 mod inject;
 mod install;
 mod list;

@@ -1,0 +1,379 @@
+//! `keyslip auth import`: logins that another tool has stored.
+
+use std::cell::OnceCell;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use keyslip::agent::{self, Definition};
+use keyslip::clock::{Instant, span};
+use keyslip::config::{self, Config};
+use keyslip::import::{self, Error, Found, Imported, RefreshToken, Stored, client, drop_in, forage, headjack};
+use keyslip::journal::sentence;
+use keyslip::names::{Account, AgentName, AgentRef};
+use keyslip::secret::Secret;
+use keyslip::site::Site;
+use keyslip::source::question::{Answer, Question};
+use keyslip::source::{Keeper, Life, Store, ask, host_login, store_of};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::output::{self, Format};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// From where: forage, headjack, or an agent whose own client is logged in on this host.
+    #[arg(value_name = "forage|headjack|AGENT")]
+    source: Source,
+    /// The account that the logins shall have here.
+    #[arg(long, default_value_t)]
+    account: Account,
+    /// Forage's state directory, or the directory of Headjack's encrypted files.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Forage's configuration directory.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Show what would be imported, and store nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace a login that is stored already.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Forage,
+    Headjack,
+    Client(AgentName),
+}
+
+impl std::str::FromStr for Source {
+    type Err = keyslip::names::InvalidName;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "forage" => Self::Forage,
+            "headjack" => Self::Headjack,
+            agent => Self::Client(agent.parse()?),
+        })
+    }
+}
+
+/// What became of one login.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Login {
+    agent: AgentName,
+    account: Account,
+    kind: String,
+    from: String,
+    /// `imported`, `would-import`, `same`, `not-replaced`.
+    result: &'static str,
+    created_at: Option<Instant>,
+    expires_at: Option<Instant>,
+    /// `left-out`, `kept`, or none.
+    refresh_token: Option<&'static str>,
+    left_out: Vec<String>,
+}
+
+/// What became of Forage's configuration.
+#[derive(Serialize)]
+struct Configuration {
+    path: PathBuf,
+    /// `written`, `would-write`, `same`.
+    result: &'static str,
+    /// What would be written.
+    text: Option<String>,
+}
+
+/// Everything that was done.
+#[derive(Default, Serialize)]
+struct Report {
+    logins: Vec<Login>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<Configuration>,
+    /// What was left out of the configuration, and why.
+    notes: Vec<String>,
+    /// What could not be imported, and why.
+    errors: Vec<String>,
+}
+
+struct Import<'a> {
+    args: &'a Args,
+    site: &'a Site,
+    config: Config,
+    store: Store,
+    report: Report,
+}
+
+pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
+    let config = config::load(&site.config)?;
+    let store = store_of(&config, site)?;
+    if args.from.is_some() && matches!(args.source, Source::Client(_)) {
+        bail!("--from is for forage and headjack; an agent's client is read where the client keeps its login");
+    }
+    if args.config.is_some() && !matches!(args.source, Source::Forage) {
+        bail!("--config is for forage");
+    }
+    let mut import = Import { args, site, config, store, report: Report::default() };
+    match &args.source {
+        Source::Forage => import.forage()?,
+        Source::Headjack => import.headjack()?,
+        Source::Client(agent) => import.client(agent)?,
+    }
+    import.report.print(args)
+}
+
+impl Import<'_> {
+    fn keeper(&self) -> &Keeper {
+        self.store.keeper()
+    }
+
+    fn forage(&mut self) -> anyhow::Result<()> {
+        let dir = self.args.config.as_deref().unwrap_or(Path::new(forage::CONFIG_DIR));
+        let setup = forage::setup(dir).unwrap_or_else(|error| {
+            self.failed(&error);
+            None
+        });
+        let of_setup = setup.as_ref().and_then(|setup| setup.state_dir.clone());
+        let state = self.args.from.clone().or(of_setup).unwrap_or_else(|| PathBuf::from(forage::STATE_DIR));
+        match forage::token(&state) {
+            Ok(Some(token)) => self.take(Ok(token))?,
+            Ok(None) => {}
+            Err(error) => self.failed(&error),
+        }
+        if let Some(setup) = setup {
+            self.configure(setup);
+        }
+        self.found_something(&format!("{}, {}", state.join("tokens").display(), dir.display()))
+    }
+
+    fn configure(&mut self, setup: forage::Setup) {
+        let dir = &self.site.config;
+        let known = |agent: &AgentName| Definition::find(agent, dir).is_ok_and(|found| found.is_some());
+        let planned = drop_in::plan(setup, &self.config, &known);
+        self.report.notes.extend(planned.notes);
+        let Some(text) = planned.text else { return };
+        let path = drop_in::path(dir);
+        let result = if self.args.dry_run {
+            Ok("would-write")
+        } else {
+            drop_in::write(dir, &text).map(|new| if new { "written" } else { "same" })
+        };
+        match result {
+            Ok(result) => {
+                let text = self.args.dry_run.then_some(text);
+                self.report.configuration = Some(Configuration { path, result, text });
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn headjack(&mut self) -> anyhow::Result<()> {
+        let dir = self.args.from.clone().unwrap_or_else(|| self.keeper().home.join(headjack::FILES));
+        let (keeper, site) = (self.keeper().clone(), self.site);
+        let ask = |question: &Question| answer(question, &keeper, site);
+        let given = OnceCell::new();
+        let ask_once = || Ok(given.get_or_init(|| password(&dir)).clone()?);
+        let mut found = Vec::new();
+        let mut places = Vec::new();
+        if !self.config.keychain.is_empty() {
+            places.push("the macOS keychain".to_owned());
+            found.extend(headjack::find(&headjack::Keychain { program: &self.config.keychain, ask: &ask }));
+        }
+        if host_login::has_bus(&keeper) {
+            places.push("the keyring".to_owned());
+            found.extend(headjack::find(&headjack::Keyring { ask: &ask }));
+        }
+        places.push(dir.display().to_string());
+        let files = headjack::Files { dir: dir.clone(), password: &ask_once };
+        found.extend(keeper.act(|| headjack::find(&files)).context("cannot become whoever keeps the logins")?);
+        for found in found {
+            self.take(found)?;
+        }
+        self.found_something(&places.join(", "))
+    }
+
+    fn client(&mut self, agent: &AgentName) -> anyhow::Result<()> {
+        let definition = self.definition(agent)?;
+        let (keeper, site) = (self.keeper().clone(), self.site);
+        let ask = |question: &Question| answer(question, &keeper, site);
+        let mut errors = Vec::new();
+        for found in client::find(agent, &definition, &keeper, &self.config, &ask) {
+            match found.and_then(|found| import::accept(found, &self.args.account, &definition, Instant::now())) {
+                Ok(login) => return self.store(&login),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.iter().for_each(|error| self.failed(error));
+        let places: Vec<String> =
+            host_login::places(&definition.host, &keeper, &self.config).iter().map(host_login::Place::name).collect();
+        self.found_something(&places.join(", "))
+    }
+
+    fn definition(&self, agent: &AgentName) -> anyhow::Result<Definition> {
+        let unknown = || agent::Error::Unknown(agent.clone(), self.site.config.join("agents.d"));
+        Ok(Definition::find(agent, &self.site.config)?.ok_or_else(unknown)?)
+    }
+
+    fn take(&mut self, found: Result<Found, Error>) -> anyhow::Result<()> {
+        let accepted = match found {
+            Ok(found) => {
+                let definition = self.definition(&found.agent)?;
+                import::accept(found, &self.args.account, &definition, Instant::now())
+            }
+            Err(error) => Err(error),
+        };
+        match accepted {
+            Ok(login) => self.store(&login),
+            Err(error) => {
+                self.failed(&error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores a login unless there is another one, or the same.
+    fn store(&mut self, login: &Imported) -> anyhow::Result<()> {
+        // The newest place was looked at first; what an older one has is not wanted then.
+        if self.report.logins.iter().any(|other| other.agent == login.agent) {
+            let (agent, from) = (&login.agent, &login.from);
+            self.report.notes.push(format!("{from} has another login of {agent}, which was passed over"));
+            return Ok(());
+        }
+        let result = match import::stored(&self.store, login)? {
+            Stored::Same => "same",
+            Stored::Other if !self.args.force => "not-replaced",
+            _ if self.args.dry_run => "would-import",
+            _ => {
+                import::store(&self.store, login)?;
+                "imported"
+            }
+        };
+        self.report.logins.push(Login {
+            agent: login.agent.clone(),
+            account: login.account.clone(),
+            kind: login.kind.clone(),
+            from: login.from.clone(),
+            result,
+            created_at: login.created,
+            expires_at: login.expires,
+            refresh_token: match login.refresh_token {
+                RefreshToken::None => None,
+                RefreshToken::LeftOut => Some("left-out"),
+                RefreshToken::Kept => Some("kept"),
+            },
+            left_out: login.left_out.clone(),
+        });
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.report.errors.push(sentence(anyhow::Chain::new(error)));
+    }
+
+    fn found_something(&mut self, places: &str) -> anyhow::Result<()> {
+        let Report { logins, configuration, notes, errors } = &self.report;
+        if logins.is_empty() && configuration.is_none() && notes.is_empty() && errors.is_empty() {
+            let hint = match self.args.source {
+                Source::Client(_) => "log in there first",
+                _ => "if it is elsewhere, say where with --from",
+            };
+            bail!("there is nothing to import in {places}; {hint}");
+        }
+        Ok(())
+    }
+}
+
+fn answer(question: &Question, keeper: &Keeper, site: &Site) -> Result<Option<Secret>, String> {
+    match ask(question, keeper, site) {
+        Answer::Found { credential, .. } => Ok(Some(Secret::from_text(&credential))),
+        Answer::None => Ok(None),
+        Answer::Unavailable(why) => Err(why),
+    }
+}
+
+/// The password of Headjack's files, from where Headjack takes it too.
+fn password(dir: &Path) -> Result<Zeroizing<String>, String> {
+    const VARIABLE: &str = "HEADJACK_KEYRING_PASSWORD";
+    if let Ok(password) = std::env::var(VARIABLE).map(Zeroizing::new)
+        && !password.is_empty()
+    {
+        return Ok(password);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(format!("it needs a password; run this in a terminal, or set {VARIABLE}"));
+    }
+    let prompt = format!("password of the files in {} (not shown): ", dir.display());
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| format!("no password: {error}"))
+}
+
+impl Report {
+    /// Prints it; fails when something is not stored now that was found.
+    fn print(&self, args: &Args) -> anyhow::Result<ExitCode> {
+        if args.format.json {
+            output::json(self)?;
+        } else {
+            self.logins.iter().for_each(|login| println!("{}", output::plain(&login.sentence())));
+            if let Some(configuration) = &self.configuration {
+                configuration.print();
+            }
+        }
+        for (what, texts) in [("note", &self.notes), ("keyslip", &self.errors)] {
+            texts.iter().for_each(|text| eprintln!("{what}: {}", output::plain(text)));
+        }
+        let whole = self.errors.is_empty() && self.logins.iter().all(|login| login.result != "not-replaced");
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Login {
+    fn sentence(&self) -> String {
+        let Self { kind, from, .. } = self;
+        let who = AgentRef { agent: self.agent.clone(), account: self.account.clone() };
+        let done = match self.result {
+            "same" => return format!("the {kind} for {who} from {from} is stored already"),
+            "not-replaced" => {
+                return format!(
+                    "the {kind} for {who} from {from} was not imported: another login is stored; --force replaces it"
+                );
+            }
+            "would-import" => "would import",
+            _ => "imported",
+        };
+        let end = match (self.expires_at, self.created_at) {
+            (None, _) => "it does not expire".to_owned(),
+            (Some(end), None) if self.refresh_token.is_none() => format!("it ends at {end} at the latest"),
+            (Some(end), _) => format!("valid until {end}"),
+        };
+        let life = Life::of(self.expires_at, Instant::now());
+        let soon = if let Life::Expiring { left } = life { format!(" ({} left)", span(left)) } else { String::new() };
+        let refresh = match self.refresh_token {
+            Some("left-out") => {
+                "; without its refresh token, which stays where it was: when the login ends, import it again"
+            }
+            Some(_) => "; with its refresh token, which can be used by several",
+            None => "",
+        };
+        let beside = match &self.left_out[..] {
+            [] => String::new(),
+            names => format!("; what stands beside it stayed there: {}", names.join(", ")),
+        };
+        format!("{done} the {kind} for {who} from {from}; {end}{soon}{refresh}{beside}")
+    }
+}
+
+impl Configuration {
+    fn print(&self) {
+        let path = self.path.display();
+        match (self.result, &self.text) {
+            (_, Some(text)) => print!("would write {path}:\n{text}"),
+            ("same", _) => println!("{path} is there already and says the same"),
+            _ => println!("wrote {path}"),
+        }
+    }
+}
