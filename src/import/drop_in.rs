@@ -68,7 +68,9 @@ pub fn plan(setup: Setup, existing: &Config, known: &dyn Fn(&AgentName) -> bool)
             }
             let there = existing.templates.get(&template);
             if there.is_some_and(|there| there.agents.get(&agent).is_none_or(|there| !same(&settings, there))) {
-                notes.push(format!("{place} was left out: template {template} is configured already and stays as it is"));
+                notes.push(format!(
+                    "{place} was left out: template {template} is configured already and stays as it is"
+                ));
                 continue;
             }
             let table = table(&settings);
@@ -127,11 +129,13 @@ pub fn write(config_dir: &Path, text: &str) -> Result<bool, Error> {
         io::ErrorKind::AlreadyExists => Error::DropIn(path.clone()),
         _ => failed(error),
     })?;
-    config::load(config_dir).map_err(|error| {
-        let _ = fs::remove_file(&path);
-        error
-    })?;
-    Ok(true)
+    match config::load(config_dir) {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let _ = fs::remove_file(&path);
+            Err(error.into())
+        }
+    }
 }
 
 /// Puts `text` at `path`, whole or not at all and over nothing.

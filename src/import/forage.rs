@@ -75,12 +75,31 @@ pub fn token(state_dir: &Path) -> Result<Option<Found>, Error> {
 
 /// Members of Forage's files that have nothing to do with credentials.
 const HOST: [&str; 11] = [
-    "user", "uid", "gid", "authorizedKeys", "extraContainerPath", "nixpkgsPath", "nixpkgsRev", "agentIdentity",
-    "containerUsername", "workspacePath", "stateVersion",
+    "user",
+    "uid",
+    "gid",
+    "authorizedKeys",
+    "extraContainerPath",
+    "nixpkgsPath",
+    "nixpkgsRev",
+    "agentIdentity",
+    "containerUsername",
+    "workspacePath",
+    "stateVersion",
 ];
 const TEMPLATE: [&str; 12] = [
-    "name", "description", "network", "allowedHosts", "extraPackages", "agentIdentity", "tmuxWindows", "multiplexer",
-    "readOnlyWorkspace", "resourceLimits", "initCommands", "workspaceMounts",
+    "name",
+    "description",
+    "network",
+    "allowedHosts",
+    "extraPackages",
+    "agentIdentity",
+    "tmuxWindows",
+    "multiplexer",
+    "readOnlyWorkspace",
+    "resourceLimits",
+    "initCommands",
+    "workspaceMounts",
 ];
 
 /// Reads the configuration; nothing when there is no `config.json` and no template.

@@ -83,7 +83,10 @@ pub(super) fn open(envelope: &str, password: &[u8]) -> Result<Opened, Closed> {
     Aes256Gcm::new(&(*inner).into())
         .decrypt_inout_detached(&nonce, protected.as_bytes(), (&mut content[..]).into(), &tag)
         .map_err(|_| Closed::Password)?;
-    Ok(Opened { content: Secret::new(std::mem::take(&mut *content)), created: header.created.as_deref().and_then(go_time) })
+    Ok(Opened {
+        content: Secret::new(std::mem::take(&mut *content)),
+        created: header.created.as_deref().and_then(go_time),
+    })
 }
 
 /// `2026-11-23 02:43:51.397802147 +0000 UTC m=+0.000426627`, as Go prints a time.

@@ -29,7 +29,8 @@ fn codex_login(access: &str, refresh: &str) -> String {
 #[test]
 fn a_login_of_claude_code_comes_without_its_refresh_token_and_without_the_logins_beside_it() {
     let Some(lab) = Lab::new("import-claude") else { return };
-    let (access, refresh, mcp) = ("sk-ant-oat01-FAKE-import-access", "sk-ant-ort01-FAKE-import-refresh", "FAKE-import-mcp");
+    let (access, refresh, mcp) =
+        ("sk-ant-oat01-FAKE-import-access", "sk-ant-ort01-FAKE-import-refresh", "FAKE-import-mcp");
     for (mark, value) in [("ACCESS", access), ("REFRESH", refresh), ("MCP", mcp)] {
         lab.mark(mark, value);
     }
@@ -132,7 +133,10 @@ fn what_is_no_login_or_over_is_named_and_not_quoted() {
     lab.ok("mkdir -p $W/claude");
     let run = || import(&lab, "$W/claude", "CLAUDE_CONFIG_DIR=$W/claude keyslip auth import claude");
     let nothing = run();
-    assert!(nothing.code() == Some(1) && nothing.stderr.contains("claude/.credentials.json; log in there first"), "{nothing}");
+    assert!(
+        nothing.code() == Some(1) && nothing.stderr.contains("claude/.credentials.json; log in there first"),
+        "{nothing}"
+    );
     for (text, reason) in [
         ("FAKE-import-canary".to_owned(), "holds nothing that claude takes"),
         (r#"{"other":"FAKE-import-canary"}"#.to_owned(), "holds nothing that claude takes"),
@@ -151,12 +155,23 @@ fn what_is_no_login_or_over_is_named_and_not_quoted() {
 fn what_was_imported_authenticates_its_agent() {
     let now = Instant::now();
     for (name, text, refresh, file) in [
-        ("claude", claude_login("FAKE-access", "FAKE-secret", "FAKE-secret", 4_102_444_800_000), RefreshToken::LeftOut, 0),
+        (
+            "claude",
+            claude_login("FAKE-access", "FAKE-secret", "FAKE-secret", 4_102_444_800_000),
+            RefreshToken::LeftOut,
+            0,
+        ),
         ("codex", codex_login(&jwt("access"), "FAKE-secret"), RefreshToken::LeftOut, 0),
     ] {
         let agent: AgentName = name.parse().unwrap();
         let definition = Definition::find(&agent, std::path::Path::new("/nonexistent")).unwrap().unwrap();
-        let found = Found { agent: agent.clone(), value: Secret::from_text(&text), created: None, expires: None, from: "here".to_owned() };
+        let found = Found {
+            agent: agent.clone(),
+            value: Secret::from_text(&text),
+            created: None,
+            expires: None,
+            from: "here".to_owned(),
+        };
         let login = accept(found, &Account::default(), &definition, now).unwrap();
         assert_eq!(login.refresh_token, refresh);
         let kind = definition.recognise(&login.credential).expect("it is recognised");

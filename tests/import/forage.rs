@@ -60,7 +60,10 @@ fn a_users_state_directory_is_read_with_their_rights() {
     // Root's own file, and a user's link to it, in a directory of theirs.
     lab.ok(&format!("cp -a {STATE} $W/roots; chmod 755 $W/roots; chown -R labuser: {STATE}"));
     lab.ok("mkdir -p $W/linked; chown labuser: $W/linked; chmod 711 $W");
-    for link in ["ln -s $W/roots/tokens $W/linked/tokens", "mkdir -m 700 $W/linked/tokens; ln -s $W/roots/tokens/claude-oauth.json $W/linked/tokens"] {
+    for link in [
+        "ln -s $W/roots/tokens $W/linked/tokens",
+        "mkdir -m 700 $W/linked/tokens; ln -s $W/roots/tokens/claude-oauth.json $W/linked/tokens",
+    ] {
         let output = lab.as_user(link);
         assert!(output.succeeded(), "{output}");
         let output = import(&lab, "$W/roots $W/linked", "keyslip auth import forage --from $W/linked");
@@ -91,7 +94,9 @@ fn write_forage(dir: &Path) {
     let shared = agent("null", "null", r#""/home/dev/.claude""#);
     let unheard = agent("null", "null", r#""/home/dev/.unheard""#);
     let template = |name: &str, agents: &str| {
-        let text = format!(r#"{{"name":"{name}","description":"d","network":"full","allowedHosts":[],"agents":{{{agents}}},"extraPackages":[],"readOnlyWorkspace":false}}"#);
+        let text = format!(
+            r#"{{"name":"{name}","description":"d","network":"full","allowedHosts":[],"agents":{{{agents}}},"extraPackages":[],"readOnlyWorkspace":false}}"#
+        );
         fs::write(dir.join(format!("templates/{name}.json")), text).unwrap();
     };
     template("keys", &format!(r#""claude":{claude},"my-tool":{other}"#));
@@ -122,7 +127,16 @@ fn the_configuration_becomes_a_drop_in_of_ours() {
     assert_eq!(of("keys", "my-tool"), (Some("openai.key".to_owned()), Some("OPENAI_API_KEY".to_owned())));
     assert_eq!(of("login", "codex"), (None, None));
     let notes = plan.notes.join("\n");
-    for said in ["secret relative", "\"1bad\"", "secret number", "proxyUrl", "novelty", "no secret lost", "authEnvVar", "agent unheard-of"] {
+    for said in [
+        "secret relative",
+        "\"1bad\"",
+        "secret number",
+        "proxyUrl",
+        "novelty",
+        "no secret lost",
+        "authEnvVar",
+        "agent unheard-of",
+    ] {
         assert!(notes.contains(said), "{said} is not named in\n{notes}");
     }
     assert_eq!(plan.notes.len(), 8, "{notes}");
@@ -135,7 +149,11 @@ fn a_shared_configuration_directory_stays_shared() {
     let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours"));
     write_forage(&theirs);
     let text = fs::read_to_string(theirs.join("templates/login.json")).unwrap();
-    let text = text.replacen(r#""containerConfigDir":null,"hostConfigDirReadOnly":false"#, r#""containerConfigDir":"/home/agent/.claude","hostConfigDirReadOnly":true"#, 1);
+    let text = text.replacen(
+        r#""containerConfigDir":null,"hostConfigDirReadOnly":false"#,
+        r#""containerConfigDir":"/home/agent/.claude","hostConfigDirReadOnly":true"#,
+        1,
+    );
     fs::write(theirs.join("templates/login.json"), text).unwrap();
     let plan = planned(&theirs, &Config::default());
     drop_in::write(&ours, &plan.text.unwrap()).unwrap();
@@ -160,7 +178,10 @@ fn what_is_configured_already_stays_as_it_is() {
     assert_eq!(config.secrets[&"anthropic".parse().unwrap()], Path::new("/own"));
     assert_eq!(config.templates[&"keys".parse().unwrap()].agents.len(), 1);
     let notes = plan.notes.join("\n");
-    assert!(notes.contains("secret anthropic is configured already") && notes.contains("template keys is configured"), "{notes}");
+    assert!(
+        notes.contains("secret anthropic is configured already") && notes.contains("template keys is configured"),
+        "{notes}"
+    );
 }
 
 #[test]
@@ -207,7 +228,10 @@ fn the_command_writes_token_and_drop_in_at_once() {
     let output = import(&lab, &sources, "keyslip auth import forage");
     assert!(output.succeeded() && output.stdout.contains("wrote /etc/keyslip/conf.d/forage.toml"), "{output}");
     assert!(output.stderr.contains("novelty") && !output.said().contains("FAKE-canary"), "{output}");
-    assert_eq!(ours(&lab), "etc/keyslip/conf.d/forage.toml\netc/keyslip/keyslip.toml\nvar/lib/keyslip/tokens/claude-oauth.json");
+    assert_eq!(
+        ours(&lab),
+        "etc/keyslip/conf.d/forage.toml\netc/keyslip/keyslip.toml\nvar/lib/keyslip/tokens/claude-oauth.json"
+    );
     let again = import(&lab, &sources, "keyslip auth import forage");
     assert!(again.succeeded() && again.stdout.contains("is there already"), "{again}");
 }

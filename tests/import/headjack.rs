@@ -134,8 +134,20 @@ fn both_services_and_every_form_of_the_value() {
             "long-lived OAuth token",
             RefreshToken::None,
         ),
-        ("com.headjack.cli", "claude-credential", r#"{"type":"apikey","value":"sk-ant-api03-FAKE"}"#, "API key", RefreshToken::None),
-        ("com.headjack.cli", "gemini-credential", r#"{"type":"apikey","value":"AIzaFAKE"}"#, "API key", RefreshToken::None),
+        (
+            "com.headjack.cli",
+            "claude-credential",
+            r#"{"type":"apikey","value":"sk-ant-api03-FAKE"}"#,
+            "API key",
+            RefreshToken::None,
+        ),
+        (
+            "com.headjack.cli",
+            "gemini-credential",
+            r#"{"type":"apikey","value":"AIzaFAKE"}"#,
+            "API key",
+            RefreshToken::None,
+        ),
         (
             "com.headjack.cli",
             "codex-credential",
