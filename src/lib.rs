@@ -26,8 +26,9 @@
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
 //! `keyslip`, the command line.
 //!
-//! Beside the way: `import` (logins taken over from other tools), [`config`] (what the operator
-//! says), [`site`] (where things are for this user), [`json`] (lossless edits), [`names`], [`secret`],
+//! Beside the way: `backend` (keyrings, sealed credentials and helpers) and `import` (logins taken
+//! over from other tools), both with the feature `login`; [`config`] (what the operator says),
+//! [`site`] (where things are for this user), [`json`] (lossless edits), [`names`], [`secret`],
 //! [`clock`] and [`journal`] (values with rules), and [`sys`], the only module with unsafe code.
 
 #![deny(unsafe_code)]
@@ -52,6 +53,8 @@ pub mod lifetime;
 
 pub mod launch;
 
+#[cfg(feature = "login")]
+pub mod backend;
 #[cfg(feature = "login")]
 pub mod import;
 
