@@ -6,7 +6,9 @@ mod lab;
 
 mod clients;
 mod forage;
+mod go_keyring;
 mod headjack;
+mod keyrings;
 
 use lab::{Lab, Output};
 

@@ -1,5 +1,8 @@
 //! `keyslip auth import`: logins that another tool has stored.
 
+mod places;
+mod report;
+
 use std::cell::OnceCell;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -7,19 +10,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use keyslip::agent::{self, Definition};
-use keyslip::clock::{Instant, span};
+use keyslip::clock::Instant;
 use keyslip::config::{self, Config};
 use keyslip::import::{self, Error, Found, Imported, RefreshToken, Stored, client, drop_in, forage, headjack};
 use keyslip::journal::sentence;
-use keyslip::names::{Account, AgentName, AgentRef};
-use keyslip::secret::Secret;
+use keyslip::names::{Account, AgentName};
 use keyslip::site::Site;
-use keyslip::source::question::{Answer, Question};
-use keyslip::source::{Keeper, Life, Store, ask, host_login, store_of};
-use serde::Serialize;
+use keyslip::source::question::Question;
+use keyslip::source::{Keeper, Store, host_login, store_of};
 use zeroize::Zeroizing;
 
-use crate::output::{self, Format};
+use self::places::Places;
+use self::report::{Configuration, Login, Report};
+use crate::output::Format;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -63,45 +66,6 @@ impl std::str::FromStr for Source {
     }
 }
 
-/// What became of one login.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Login {
-    agent: AgentName,
-    account: Account,
-    kind: String,
-    from: String,
-    /// `imported`, `would-import`, `same`, `not-replaced`.
-    result: &'static str,
-    created_at: Option<Instant>,
-    expires_at: Option<Instant>,
-    /// `left-out`, `kept`, or none.
-    refresh_token: Option<&'static str>,
-    left_out: Vec<String>,
-}
-
-/// What became of Forage's configuration.
-#[derive(Serialize)]
-struct Configuration {
-    path: PathBuf,
-    /// `written`, `would-write`, `same`.
-    result: &'static str,
-    /// What would be written.
-    text: Option<String>,
-}
-
-/// Everything that was done.
-#[derive(Default, Serialize)]
-struct Report {
-    logins: Vec<Login>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    configuration: Option<Configuration>,
-    /// What was left out of the configuration, and why.
-    notes: Vec<String>,
-    /// What could not be imported, and why.
-    errors: Vec<String>,
-}
-
 struct Import<'a> {
     args: &'a Args,
     site: &'a Site,
@@ -125,7 +89,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
         Source::Headjack => import.headjack()?,
         Source::Client(agent) => import.client(agent)?,
     }
-    import.report.print(args)
+    import.report.print(args.format.json)
 }
 
 impl Import<'_> {
@@ -176,7 +140,8 @@ impl Import<'_> {
     fn headjack(&mut self) -> anyhow::Result<()> {
         let dir = self.args.from.clone().unwrap_or_else(|| self.keeper().home.join(headjack::FILES));
         let (keeper, site) = (self.keeper().clone(), self.site);
-        let ask = |question: &Question| answer(question, &keeper, site);
+        let all = Places::of(&keeper, site);
+        let ask = |question: &Question| all.ask(question);
         let given = OnceCell::new();
         let ask_once = || Ok(given.get_or_init(|| password(&dir)).clone()?);
         let mut found = Vec::new();
@@ -201,7 +166,8 @@ impl Import<'_> {
     fn client(&mut self, agent: &AgentName) -> anyhow::Result<()> {
         let definition = self.definition(agent)?;
         let (keeper, site) = (self.keeper().clone(), self.site);
-        let ask = |question: &Question| answer(question, &keeper, site);
+        let all = Places::of(&keeper, site);
+        let ask = |question: &Question| all.ask(question);
         let mut errors = Vec::new();
         for found in client::find(agent, &definition, &keeper, &self.config, &ask) {
             match found.and_then(|found| import::accept(found, &self.args.account, &definition, Instant::now())) {
@@ -289,14 +255,6 @@ impl Import<'_> {
     }
 }
 
-fn answer(question: &Question, keeper: &Keeper, site: &Site) -> Result<Option<Secret>, String> {
-    match ask(question, keeper, site) {
-        Answer::Found { credential, .. } => Ok(Some(Secret::from_text(&credential))),
-        Answer::None => Ok(None),
-        Answer::Unavailable(why) => Err(why),
-    }
-}
-
 /// The password of Headjack's files, from where Headjack takes it too.
 fn password(dir: &Path) -> Result<Zeroizing<String>, String> {
     const VARIABLE: &str = "HEADJACK_KEYRING_PASSWORD";
@@ -310,70 +268,4 @@ fn password(dir: &Path) -> Result<Zeroizing<String>, String> {
     }
     let prompt = format!("password of the files in {} (not shown): ", dir.display());
     rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| format!("no password: {error}"))
-}
-
-impl Report {
-    /// Prints it; fails when something is not stored now that was found.
-    fn print(&self, args: &Args) -> anyhow::Result<ExitCode> {
-        if args.format.json {
-            output::json(self)?;
-        } else {
-            self.logins.iter().for_each(|login| println!("{}", output::plain(&login.sentence())));
-            if let Some(configuration) = &self.configuration {
-                configuration.print();
-            }
-        }
-        for (what, texts) in [("note", &self.notes), ("keyslip", &self.errors)] {
-            texts.iter().for_each(|text| eprintln!("{what}: {}", output::plain(text)));
-        }
-        let whole = self.errors.is_empty() && self.logins.iter().all(|login| login.result != "not-replaced");
-        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-impl Login {
-    fn sentence(&self) -> String {
-        let Self { kind, from, .. } = self;
-        let who = AgentRef { agent: self.agent.clone(), account: self.account.clone() };
-        let done = match self.result {
-            "same" => return format!("the {kind} for {who} from {from} is stored already"),
-            "not-replaced" => {
-                return format!(
-                    "the {kind} for {who} from {from} was not imported: another login is stored; --force replaces it"
-                );
-            }
-            "would-import" => "would import",
-            _ => "imported",
-        };
-        let end = match (self.expires_at, self.created_at) {
-            (None, _) => "it does not expire".to_owned(),
-            (Some(end), None) if self.refresh_token.is_none() => format!("it ends at {end} at the latest"),
-            (Some(end), _) => format!("valid until {end}"),
-        };
-        let life = Life::of(self.expires_at, Instant::now());
-        let soon = if let Life::Expiring { left } = life { format!(" ({} left)", span(left)) } else { String::new() };
-        let refresh = match self.refresh_token {
-            Some("left-out") => {
-                "; without its refresh token, which stays where it was: when the login ends, import it again"
-            }
-            Some(_) => "; with its refresh token, which can be used by several",
-            None => "",
-        };
-        let beside = match &self.left_out[..] {
-            [] => String::new(),
-            names => format!("; what stands beside it stayed there: {}", names.join(", ")),
-        };
-        format!("{done} the {kind} for {who} from {from}; {end}{soon}{refresh}{beside}")
-    }
-}
-
-impl Configuration {
-    fn print(&self) {
-        let path = self.path.display();
-        match (self.result, &self.text) {
-            (_, Some(text)) => print!("would write {path}:\n{text}"),
-            ("same", _) => println!("{path} is there already and says the same"),
-            _ => println!("wrote {path}"),
-        }
-    }
 }
