@@ -143,7 +143,7 @@ impl Import<'_> {
         let all = Places::of(&keeper, site);
         let ask = |question: &Question| all.ask(question);
         let given = OnceCell::new();
-        let ask_once = || Ok(given.get_or_init(|| password(&dir)).clone()?);
+        let ask_once = || given.get_or_init(|| password(&dir)).clone();
         let mut found = Vec::new();
         let mut places = Vec::new();
         if !self.config.keychain.is_empty() {
