@@ -57,9 +57,12 @@ pub mod launch;
 pub mod backend;
 #[cfg(feature = "login")]
 pub mod import;
+#[cfg(feature = "login")]
+pub mod login;
 
 pub mod clock;
 pub mod config;
+pub mod document;
 pub mod journal;
 pub mod json;
 pub mod names;

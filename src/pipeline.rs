@@ -232,8 +232,7 @@ impl<'a> Finder<'a> {
         if definition.is_none() && settings.secret_name.is_none() {
             return Err(agent::Error::Unknown(agent.agent, self.site.config.join("agents.d")).into());
         }
-        let look =
-            Look { agent: &agent, definition: definition.as_ref(), config: self.config, site: self.site };
+        let look = Look { agent: &agent, definition: definition.as_ref(), config: self.config, site: self.site };
         let outcome = look.find(&settings, self.journal)?;
         let mut order = AgentOrder {
             agent,

@@ -10,8 +10,8 @@ mod expiry;
 mod render;
 
 pub use definition::{
-    ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise, Refresh,
-    RefreshBody, SettingsFile,
+    ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise,
+    Refresh, RefreshBody, SettingsFile,
 };
 pub use expiry::{expires_at, is_renewed_inside};
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::document::{Document, line_and_column};
 use crate::json;
 use crate::names::{AgentName, EnvName};
 use crate::secret::Secret;
@@ -91,8 +92,7 @@ impl Definition {
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let invalid = |reason| Error::Definition { path: path.clone(), reason };
-                let definition: Self =
-                    toml::from_str(&text).map_err(|error| invalid(error.to_string().trim().replace('\n', " ")))?;
+                let definition = Self::from_toml(&text).map_err(invalid)?;
                 definition.check().map_err(invalid)?;
                 Ok(Some(definition))
             }
@@ -102,6 +102,14 @@ impl Definition {
             }
             Err(error) => Err(Error::Definition { path, reason: error.to_string() }),
         }
+    }
+
+    fn from_toml(text: &str) -> Result<Self, String> {
+        let read = Document::parse(text).and_then(|document| document.read());
+        read.map_err(|error| {
+            let (line, column) = line_and_column(text, error.span.start);
+            format!("line {line}, column {column}: {}", error.reason)
+        })
     }
 
     /// The kind of `credential`.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use crate::names::{Account, AgentName, EnvName, SecretName, TemplateName};
 use crate::request::Form;
@@ -177,21 +176,21 @@ pub(super) struct File {
     pub trust_annotations: Option<bool>,
     pub no_default_allow: Option<bool>,
     pub passthrough: Option<Passthrough>,
-    pub keychain: Option<Spanned<Vec<String>>>,
+    pub keychain: Option<Vec<String>>,
     #[serde(default)]
     pub store: StoreTable,
     #[serde(default)]
     pub delivery: Delivery,
     #[serde(default)]
-    pub secrets: BTreeMap<SecretName, Spanned<PathBuf>>,
+    pub secrets: BTreeMap<SecretName, PathBuf>,
     #[serde(default)]
     pub templates: BTreeMap<TemplateName, TemplateTable>,
     #[serde(default)]
-    pub agents: BTreeMap<AgentName, Spanned<AgentTable>>,
+    pub agents: BTreeMap<AgentName, AgentTable>,
     #[serde(default)]
     pub engines: BTreeMap<String, EngineSettings>,
     #[serde(default)]
-    pub allow: Vec<Spanned<Allow>>,
+    pub allow: Vec<Allow>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -204,8 +203,8 @@ pub(super) struct Delivery {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoreTable {
-    pub backend: Option<Spanned<Backend>>,
-    pub command: Option<Spanned<CredentialHelper>>,
+    pub backend: Option<Backend>,
+    pub command: Option<CredentialHelper>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -219,15 +218,15 @@ pub(super) enum Env {
 #[serde(deny_unknown_fields)]
 pub(super) struct TemplateTable {
     #[serde(default)]
-    pub agents: BTreeMap<AgentName, Spanned<AgentTable>>,
+    pub agents: BTreeMap<AgentName, AgentTable>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentTable {
-    pub secret_name: Option<Spanned<SecretName>>,
+    pub secret_name: Option<SecretName>,
     pub auth_env_var: Option<EnvName>,
-    pub host_config_dir: Option<Spanned<String>>,
+    pub host_config_dir: Option<String>,
     pub host_config_dir_read_only: Option<bool>,
 }
 

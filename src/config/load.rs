@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-
-use super::file::{AgentTable, Backend, Env, File};
+use super::file::{AgentTable, Backend, Env, File, StoreTable};
 use super::{AgentSettings, Config};
+use crate::document::{Document, Misplaced, line_and_column};
+use crate::names::SecretName;
 
 /// Longest configuration file read.
 const LONGEST: u64 = 1 << 20;
@@ -98,34 +97,50 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// A place in a file, for errors that are found only once all files are read.
-struct Source {
+struct Place {
     path: PathBuf,
-    text: String,
+    line: usize,
+    column: usize,
 }
 
-impl Source {
-    fn error(&self, span: Range<usize>, reason: String) -> Error {
-        let before = self.text.get(..span.start).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Error::Invalid { path: self.path.clone(), line, column, reason }
+impl Place {
+    fn error(self, reason: String) -> Error {
+        Error::Invalid { path: self.path, line: self.line, column: self.column, reason }
     }
+}
+
+/// A file while it is read.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+    document: Document<'a>,
+}
+
+impl Source<'_> {
+    /// The place of the value at `keys`.
+    fn place(&self, keys: &[&str]) -> Place {
+        place(self.path, self.text, self.document.span(keys).start)
+    }
+}
+
+fn place(path: &Path, text: &str, at: usize) -> Place {
+    let (line, column) = line_and_column(text, at);
+    Place { path: path.to_owned(), line, column }
 }
 
 #[derive(Default)]
 struct Merged {
     config: Config,
-    sources: Vec<Source>,
-    /// Every `secret_name`, its file and place.
-    named: Vec<(crate::names::SecretName, usize, Range<usize>)>,
+    /// Every `secret_name` and its place.
+    named: Vec<(SecretName, Place)>,
 }
 
 impl Merged {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), Error> {
-        let source = Source { path: path.to_owned(), text: text.to_owned() };
-        let file: File = toml::from_str(text)
-            .map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().trim().replace('\n', " ")))?;
-        let index = self.sources.len();
+        let wrong = |error: Misplaced| place(path, text, error.span.start).error(error.reason);
+        let document = Document::parse(text).map_err(wrong)?;
+        let file: File = document.read().map_err(wrong)?;
+        let source = Source { path, text, document };
         let config = &mut self.config;
         config.owner = file.owner.or_else(|| config.owner.take());
         config.log_level = file.log_level.unwrap_or(config.log_level);
@@ -135,88 +150,95 @@ impl Merged {
         config.trust_annotations = file.trust_annotations.unwrap_or(config.trust_annotations);
         config.no_default_allow = file.no_default_allow.unwrap_or(config.no_default_allow);
         config.passthrough = file.passthrough.unwrap_or(config.passthrough);
-        if let Some(keychain) = file.keychain {
-            if keychain.get_ref().is_empty() {
-                return Err(source.error(keychain.span(), "keychain needs a program".to_owned()));
-            }
-            config.keychain = keychain.into_inner();
-        }
-        if let Some(helper) = file.store.command {
-            if !helper.get_ref().argv.first().is_some_and(|program| program.starts_with('/')) {
-                return Err(source.error(helper.span(), "argv must begin with the absolute path of a program".to_owned()));
-            }
-            config.helper = Some(helper.into_inner());
-        }
-        if let Some(backend) = file.store.backend {
-            config.backend = *backend.get_ref();
-            if config.backend == Backend::Command && config.helper.is_none() {
-                return Err(source.error(
-                    backend.span(),
-                    "the backend command needs a program: [store.command] argv = [\"/path/to/helper\"]".to_owned(),
-                ));
-            }
-        }
         config.engines.extend(file.engines);
+        self.sources_of_logins(&source, file.keychain, file.store)?;
         for (name, secret) in file.secrets {
-            if !secret.get_ref().is_absolute() {
-                return Err(source.error(secret.span(), format!("the path of secret {name} must be absolute")));
+            if !secret.is_absolute() {
+                let reason = format!("the path of secret {name} must be absolute");
+                return Err(source.place(&["secrets", name.as_str()]).error(reason));
             }
-            config.secrets.insert(name, secret.into_inner());
+            self.config.secrets.insert(name, secret);
         }
-        for rule in file.allow {
-            if let Some(account) = rule.get_ref().bad_account() {
-                return Err(source.error(
-                    rule.span(),
-                    format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *"),
-                ));
+        for (index, rule) in file.allow.into_iter().enumerate() {
+            if let Some(account) = rule.bad_account() {
+                let reason = format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *");
+                return Err(source.place(&["allow", &index.to_string()]).error(reason));
             }
-            config.allow.push(rule.into_inner());
+            self.config.allow.push(rule);
         }
         for (name, table) in file.agents {
-            let settings = self.settings(&source, index, table)?;
+            let settings = self.settings(&source, &["agents", name.as_str()], table)?;
             self.config.agents.insert(name, settings);
         }
         for (template, table) in file.templates {
             for (name, agent) in table.agents {
-                let settings = self.settings(&source, index, agent)?;
+                let keys = ["templates", template.as_str(), "agents", name.as_str()];
+                let settings = self.settings(&source, &keys, agent)?;
                 self.config.templates.entry(template.clone()).or_default().agents.insert(name, settings);
             }
         }
-        self.sources.push(source);
         Ok(())
     }
 
-    fn settings(&mut self, source: &Source, index: usize, table: Spanned<AgentTable>) -> Result<AgentSettings, Error> {
-        let span = table.span();
-        let table = table.into_inner();
+    fn sources_of_logins(
+        &mut self,
+        source: &Source<'_>,
+        keychain: Option<Vec<String>>,
+        store: StoreTable,
+    ) -> Result<(), Error> {
+        if let Some(keychain) = keychain {
+            if keychain.is_empty() {
+                return Err(source.place(&["keychain"]).error("keychain needs a program".to_owned()));
+            }
+            self.config.keychain = keychain;
+        }
+        if let Some(helper) = store.command {
+            if !helper.argv.first().is_some_and(|program| program.starts_with('/')) {
+                let reason = "argv must begin with the absolute path of a program".to_owned();
+                return Err(source.place(&["store", "command", "argv"]).error(reason));
+            }
+            self.config.helper = Some(helper);
+        }
+        if let Some(backend) = store.backend {
+            self.config.backend = backend;
+            if backend == Backend::Command && self.config.helper.is_none() {
+                let reason = "the backend command needs a program: [store.command] argv = [\"/path/to/helper\"]";
+                return Err(source.place(&["store", "backend"]).error(reason.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self, source: &Source<'_>, keys: &[&str], table: AgentTable) -> Result<AgentSettings, Error> {
+        let at = |key: &str| source.place(&[keys, &[key]].concat());
         if table.auth_env_var.is_some() && table.secret_name.is_none() {
-            return Err(source
-                .error(span.clone(), "auth_env_var needs a secret_name: it is the variable that gets that secret".to_owned()));
+            let reason = "auth_env_var needs a secret_name: it is the variable that gets that secret";
+            return Err(at("auth_env_var").error(reason.to_owned()));
         }
         if let Some(secret) = &table.secret_name {
-            self.named.push((secret.get_ref().clone(), index, secret.span()));
+            self.named.push((secret.clone(), at("secret_name")));
         }
-        if let Some(dir) = &table.host_config_dir
-            && !(dir.get_ref().starts_with('/') || dir.get_ref().starts_with("~/"))
-        {
-            return Err(source.error(dir.span(), "host_config_dir must begin with / or ~/".to_owned()));
+        let dir = table.host_config_dir.as_deref();
+        if dir.is_some_and(|dir| !(dir.starts_with('/') || dir.starts_with("~/"))) {
+            return Err(at("host_config_dir").error("host_config_dir must begin with / or ~/".to_owned()));
         }
-        if table.host_config_dir_read_only.is_some() && table.host_config_dir.is_none() {
-            return Err(source.error(span, "host_config_dir_read_only needs a host_config_dir".to_owned()));
+        if table.host_config_dir_read_only.is_some() && dir.is_none() {
+            let reason = "host_config_dir_read_only needs a host_config_dir".to_owned();
+            return Err(at("host_config_dir_read_only").error(reason));
         }
         Ok(AgentSettings {
-            secret_name: table.secret_name.map(Spanned::into_inner),
+            secret_name: table.secret_name,
             auth_env_var: table.auth_env_var,
-            host_config_dir: table.host_config_dir.map(Spanned::into_inner),
+            host_config_dir: table.host_config_dir,
             host_config_dir_read_only: table.host_config_dir_read_only,
         })
     }
 
     fn finish(self) -> Result<Config, Error> {
-        for (name, index, span) in self.named {
+        for (name, place) in self.named {
             if !self.config.secrets.contains_key(&name) {
                 let reason = format!("there is no secret {name}; add it: [secrets] {name} = \"/path/to/file\"");
-                return Err(self.sources[index].error(span, reason));
+                return Err(place.error(reason));
             }
         }
         Ok(self.config)

@@ -105,8 +105,7 @@ fn one_settings_file(
     };
     let merged = merged(before.as_deref().unwrap_or("{}"), file, path, &what)?;
     let Some(content) = merged.or_else(|| of_host.map(Secret::from_text)) else { return Ok(()) };
-    if of_host.is_none()
-        && before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
+    if of_host.is_none() && before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
         plan.warnings.push(format!(
             "{} lies in a volume and lacks what {} needs; a copy with it is mounted over it, and changes to it end with the container",
             path.display(),

@@ -38,6 +38,7 @@ impl Lab {
             request_mounts: Vec::new(),
             env: EnvWay::Spec,
             on_shadow,
+            shares: None,
         };
         plan(order, &spec, context)
     }
@@ -54,6 +55,8 @@ fn agent(name: &str, rendering: Rendering) -> AgentOrder {
         settings: crate::config::AgentSettings::default(),
         rendering,
         secret_file: Some((name.parse().unwrap(), Secret::from_text("sk-FAKE"))),
+        host_dir: None,
+        login: None,
         origin: Some(Origin::StoredToken),
         expires: None,
         fingerprint: None,

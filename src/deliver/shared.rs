@@ -66,7 +66,8 @@ pub(super) fn plan(
         return;
     };
     let forbidden = credential_files(definition, config, host);
-    for (name, code) in config.data.iter().map(|name| (name, false)).chain(config.code.iter().map(|name| (name, true))) {
+    for (name, code) in config.data.iter().map(|name| (name, false)).chain(config.code.iter().map(|name| (name, true)))
+    {
         let path = host.path.join(name);
         let shared = open(&path, host, &forbidden).and_then(|entry| match entry {
             Some(entry) => one(plan, around, spec, order, (config, name), (entry, host, code), mounts),
@@ -106,9 +107,14 @@ fn open(path: &Path, host: &HostDir, forbidden: &[PathBuf]) -> Result<Option<Ent
         _ => return Err("it is neither a file nor a directory".to_owned()),
     };
     if about.st_uid != keeper.uid() {
-        return Err(format!("it belongs to uid {}, not to whoever keeps the logins (uid {})", about.st_uid, keeper.uid()));
+        return Err(format!(
+            "it belongs to uid {}, not to whoever keeps the logins (uid {})",
+            about.st_uid,
+            keeper.uid()
+        ));
     }
-    let real = std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd())).map_err(|error| error.to_string())?;
+    let real =
+        std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd())).map_err(|error| error.to_string())?;
     let same = |file: &PathBuf| {
         rustix::fs::stat(file).is_ok_and(|other| (other.st_dev, other.st_ino) == (about.st_dev, about.st_ino))
     };
@@ -161,7 +167,9 @@ fn one(
             at
         }
         None if foreign => {
-            return Err("it belongs to another user in the container; run the container with --userns=keep-id".to_owned());
+            return Err(
+                "it belongs to another user in the container; run the container with --userns=keep-id".to_owned()
+            );
         }
         None => host.path.join(name),
     };
@@ -197,8 +205,7 @@ pub(super) fn mount(share: &PlannedShare) -> std::io::Result<()> {
         Kind::File => drop(File::create_new(&share.at)?),
     }
     // Not recursive: a file system that the host has mounted below is not shared with it.
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(&share.source, "", flags)?;
     if let Some((from, to)) = share.owners {
         sys::map_owner(&tree, from, to)?;

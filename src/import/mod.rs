@@ -26,12 +26,13 @@ use zeroize::Zeroizing;
 
 use crate::agent;
 use crate::clock::{Instant, span};
-use crate::config;
+use crate::config::{self, Backend};
 use crate::json;
 use crate::names::{Account, AgentName};
 use crate::secret::Secret;
+use crate::site::Site;
 use crate::source::question::Question;
-use crate::source::{Entry, Kept, LONGEST_SECRET, Store, StoreError};
+use crate::source::{Custody, CustodyError, Entry, LONGEST_SECRET, Store, StoreError, open};
 
 /// A login at its source.
 #[derive(Clone, Debug)]
@@ -178,31 +179,25 @@ pub enum Stored {
     Other,
 }
 
-/// Looks what the store has for `login`.
+/// Looks what the store has for `login`. One that cannot be read at the moment is another one.
 ///
 /// # Errors
 /// When the store is unsafe or broken.
-pub fn stored(store: &Store, login: &Imported) -> Result<Stored, StoreError> {
-    Ok(match store.read(&login.agent, &login.account)? {
-        None => Stored::Nothing,
-        Some(Entry { kept: Kept::Here(credential), .. }) if credential == login.credential => Stored::Same,
-        Some(_) => Stored::Other,
-    })
+pub fn stored(store: &Store, login: &Imported, site: &Site) -> Result<Stored, StoreError> {
+    let Some(entry) = store.read(&login.agent, &login.account)? else { return Ok(Stored::Nothing) };
+    let value = open(&entry, (&login.agent, &login.account), store, site);
+    Ok(if value.is_ok_and(|value| value == login.credential) { Stored::Same } else { Stored::Other })
 }
 
-/// Stores `login` in the place of whatever is there.
+/// Puts `login` to rest in the place of whatever is there.
 ///
 /// # Errors
-/// When the store cannot be written.
-pub fn store(store: &Store, login: &Imported) -> Result<(), StoreError> {
-    let entry = Entry {
-        kept: Kept::Here(login.credential.clone()),
-        created: login.created.unwrap_or_else(Instant::now),
-        expires: login.expires,
-        // Whoever had it first renews it.
-        renewable: false,
-    };
-    store.write(&login.agent, &login.account, &entry)
+/// When it cannot be kept there.
+pub fn store(custody: &Custody<'_>, login: &Imported, rests: Backend) -> Result<Entry, CustodyError> {
+    let created = login.created.unwrap_or_else(Instant::now);
+    // Whoever had it first renews it.
+    let times = (created, login.expires, false);
+    custody.put((&login.agent, &login.account), &login.credential, times, rests)
 }
 
 /// The string that is `member` of the object `text`.

@@ -33,7 +33,9 @@ pub enum Error {
     #[error("{0} has outgrown its page and the container's process is not known; restart the container")]
     Restart(String),
     /// The credential is now of a kind that is delivered otherwise.
-    #[error("the credential is of another kind now and needs {0}, which the container was made without; recreate the container")]
+    #[error(
+        "the credential is of another kind now and needs {0}, which the container was made without; recreate the container"
+    )]
     OtherKind(String),
     /// A new mount could not be made.
     #[error(transparent)]

@@ -35,7 +35,9 @@ pub enum Denied {
         file: PathBuf,
     },
     /// A rule gives this agent with one account alone.
-    #[error("{who} asks for {what}, but an [[allow]] rule gives it {agent} with the account {account} alone; ask for {agent}, without an account")]
+    #[error(
+        "{who} asks for {what}, but an [[allow]] rule gives it {agent} with the account {account} alone; ask for {agent}, without an account"
+    )]
     Pinned {
         /// Who asks.
         who: String,

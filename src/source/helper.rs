@@ -1,20 +1,21 @@
 //! Asking `keyslip credential get`, as the keeper of the logins, with a limit of time.
 
 use std::env;
-use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
+use std::ffi::{CStr, CString, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant as Moment};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::SendFlags;
 use zeroize::Zeroizing;
 
 use super::keeper::Keeper;
 use super::question::{Answer, Question};
 use super::secret_file::LONGEST_SECRET;
 use crate::site::{Site, Whose};
+use crate::sys::{self, Helper};
 
 /// What the helper may take beyond the limit of what it asks itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -24,9 +25,8 @@ pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
     let Some(program) = program() else {
         return Answer::Unavailable("/proc/self/exe cannot be read, so the program keyslip is not found".to_owned());
     };
-    ask_program(&program, question, keeper, site).unwrap_or_else(|error| {
-        Answer::Unavailable(format!("{} credential get: {error}", program.display()))
-    })
+    ask_program(&program, question, keeper, site)
+        .unwrap_or_else(|error| Answer::Unavailable(format!("{} credential get: {error}", program.display())))
 }
 
 /// The program `keyslip`: beside this one, which knows its own place from the kernel.
@@ -37,70 +37,78 @@ fn program() -> Option<PathBuf> {
 
 fn ask_program(program: &Path, question: &Question, keeper: &Keeper, site: &Site) -> io::Result<Answer> {
     let deadline = Moment::now() + Duration::from_secs(question.limit()) + GRACE;
-    let mut command = Command::new(program);
-    command.args(["credential", "get"]).current_dir("/");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // A signal to the engine's process group is not meant for it.
-    command.process_group(0);
-    set_identity(&mut command, keeper, site);
-    let mut child = command.spawn()?;
-    let text = Zeroizing::new(serde_json::to_vec(question)?);
-    let answer = child
-        .stdin
-        .take()
-        .map_or(Ok(()), |mut stdin| stdin.write_all(&text))
-        .and_then(|()| read_until(&mut child, deadline));
-    let ended = end(&mut child, answer.is_ok().then_some(deadline));
-    let answer = answer?;
-    match ended? {
-        status if status.success() => Ok(serde_json::from_slice(&answer)
-            .map_err(|error| io::Error::other(format!("no answer (line {}, column {})", error.line(), error.column())))?),
-        status => Err(io::Error::other(format!("{status}"))),
+    if !program.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such program; install Keyslip again"));
     }
+    let text = Zeroizing::new(serde_json::to_vec(question)?);
+    let program = CString::new(program.as_os_str().as_bytes())?;
+    let env = environment(keeper, site);
+    let env: Vec<&CStr> = env.iter().map(CString::as_c_str).collect();
+    let mut helper = sys::start_helper(&program, &[&program, c"credential", c"get"], &env, keeper.user)?;
+    let answer = write(&mut helper, &text, deadline).and_then(|()| read(&helper, deadline));
+    let code = end(&helper, answer.is_ok().then_some(deadline))?;
+    let answer = answer?;
+    if code != 0 {
+        return Err(io::Error::other(format!("exit code {code}")));
+    }
+    let unreadable = |error: serde_json::Error| format!("no answer (line {}, column {})", error.line(), error.column());
+    serde_json::from_slice(&answer).map_err(|error| io::Error::other(unreadable(error)))
 }
 
 /// Whoever keeps the logins runs it, with nothing of another user's environment.
-fn set_identity(command: &mut Command, keeper: &Keeper, site: &Site) {
+fn environment(keeper: &Keeper, site: &Site) -> Vec<CString> {
     let uid = match (keeper.user, site.whose) {
-        (Some((uid, gid)), _) => {
-            command.env_clear().uid(uid).gid(gid);
-            uid
-        }
-        (None, Whose::User(uid)) => uid,
+        (Some((uid, _)), _) | (None, Whose::User(uid)) => uid,
         (None, Whose::System) => 0,
     };
     let runtime = format!("/run/user/{uid}");
-    let defaults: [(&str, OsString); 4] = [
-        ("HOME", keeper.home.clone().into_os_string()),
+    let mut all: Vec<(OsString, OsString)> = match keeper.user {
+        Some(_) => Vec::new(),
+        None => env::vars_os().filter(|(_, value)| !value.is_empty()).collect(),
+    };
+    for (name, value) in [
+        ("HOME", keeper.home.as_os_str().to_owned()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
         ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={runtime}/bus").into()),
         ("XDG_RUNTIME_DIR", runtime.into()),
-    ];
-    for (name, value) in defaults {
-        if keeper.user.is_some() || env::var_os(name).is_none_or(|value| value.is_empty()) {
-            command.env(name, value);
+    ] {
+        if !all.iter().any(|(other, _)| other == name) {
+            all.push((name.into(), value));
         }
     }
+    let line = |(mut name, value): (OsString, OsString)| {
+        name.push("=");
+        name.push(value);
+        CString::new(name.into_vec()).ok()
+    };
+    all.into_iter().filter_map(line).collect()
 }
 
-/// Everything the child prints, up to the longest secret in JSON.
-fn read_until(child: &mut Child, deadline: Moment) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+/// Hands the question over. It is longer than a socket holds only when it carries a sealed credential.
+fn write(helper: &mut Helper, mut text: &[u8], deadline: Moment) -> io::Result<()> {
+    let Some(input) = helper.input.take() else { return Ok(()) };
+    while !text.is_empty() {
+        wait(PollFd::new(&input, PollFlags::OUT), deadline)?;
+        match rustix::net::send(&input, text, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(count) => text = &text[count..],
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Everything the helper prints, up to the longest secret in JSON.
+fn read(helper: &Helper, deadline: Moment) -> io::Result<Zeroizing<Vec<u8>>> {
     let longest = usize::try_from(LONGEST_SECRET * 6 + 1024).unwrap_or(usize::MAX);
     let mut all = Zeroizing::new(Vec::with_capacity(64 << 10));
     let mut piece = Zeroizing::new([0_u8; 16 << 10]);
     loop {
-        let left = deadline.saturating_duration_since(Moment::now());
-        let wait = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&wait)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match stdout.read(&mut *piece)? {
-            0 => return Ok(all),
-            count if all.len() + count > longest => return Err(io::ErrorKind::FileTooLarge.into()),
-            count => {
+        wait(PollFd::new(&helper.output, PollFlags::IN), deadline)?;
+        match rustix::io::read(&helper.output, &mut *piece) {
+            Ok(0) => return Ok(all),
+            Ok(count) if all.len() + count > longest => return Err(io::ErrorKind::FileTooLarge.into()),
+            Ok(count) => {
                 if all.len() + count > all.capacity() {
                     // Grown by hand, so that no copy is left behind.
                     let mut larger = Zeroizing::new(Vec::with_capacity(all.capacity() * 2 + count));
@@ -109,18 +117,30 @@ fn read_until(child: &mut Child, deadline: Moment) -> io::Result<Zeroizing<Vec<u
                 }
                 all.extend_from_slice(&piece[..count]);
             }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Waits for the child, which has closed its output, or ends it.
-fn end(child: &mut Child, deadline: Option<Moment>) -> io::Result<ExitStatus> {
+fn wait(descriptor: PollFd<'_>, deadline: Moment) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Moment::now());
+    let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+    match poll(&mut [descriptor], Some(&left)) {
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for the helper, which has closed its output, or ends it.
+fn end(helper: &Helper, deadline: Option<Moment>) -> io::Result<i32> {
     while deadline.is_some_and(|deadline| Moment::now() < deadline) {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+        if let Some(code) = helper.try_wait()? {
+            return Ok(code);
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    child.kill()?;
-    child.wait()
+    helper.kill();
+    Ok(128)
 }

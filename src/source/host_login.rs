@@ -43,8 +43,9 @@ impl Place {
 #[must_use]
 pub fn places(host: &HostLogin, keeper: &Keeper, config: &Config) -> Vec<Place> {
     // What another user's environment says is not known.
-    let variable =
-        |name: &str| keeper.user.is_none().then(|| env::var_os(name)).flatten().map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let variable = |name: &str| {
+        keeper.user.is_none().then(|| env::var_os(name)).flatten().map(PathBuf::from).filter(|dir| dir.is_absolute())
+    };
     let mut places = Vec::new();
     if let (Some(item), false) = (&host.keychain, config.keychain.is_empty()) {
         let (service, account) = named(item, keeper, &variable);

@@ -8,7 +8,7 @@ use crate::agent::{Definition, Kind, expires_at};
 use crate::clock::{Instant, exact, span};
 use crate::config::{AgentSettings, Backend, Config, Passthrough};
 use crate::journal::Journal;
-use crate::names::{Account, AgentRef};
+use crate::names::{Account, AgentName, AgentRef};
 use crate::secret::Secret;
 use crate::site::Site;
 
@@ -95,9 +95,9 @@ impl Look<'_> {
             let why = format!("the stored token for {title}, account {account}, expired {} ago{renew}", span(since));
             return Ok(Step::Next(Some(why)));
         }
-        let value = match self.open(&entry, store, account) {
+        let value = match open(&entry, (agent, account), store, self.site) {
             Ok(value) => value,
-            Err(why) => return Ok(Step::Stop(why)),
+            Err(why) => return Ok(Step::Stop(format!("{why}{}", self.how_to_log_in(account)))),
         };
         let kind = self.definition.and_then(|it| it.recognise(&value));
         if let Life::Expiring { left } = life
@@ -114,31 +114,6 @@ impl Look<'_> {
             life.left().map_or("never".to_owned(), exact)
         ));
         Ok(Step::Found(Credential { value, origin: Origin::StoredToken, expires: entry.expires, account: None }))
-    }
-
-    /// The value of an entry, from wherever it rests.
-    fn open(&self, entry: &Entry, store: &Store, account: &Account) -> Result<Secret, String> {
-        let agent = &self.agent.agent;
-        let (question, place) = match &entry.kept {
-            Kept::Here(value) => return Ok(value.clone()),
-            Kept::Keyring(item) => (Question::stored_item(agent, account, Some(item)), "in the keyring"),
-            Kept::Encrypted(sealed) => {
-                let name = sealed_name(agent, account);
-                (Question::Encrypted { name, sealed: sealed.clone() }, "sealed by systemd-creds")
-            }
-        };
-        match helper::ask(&question, store.keeper(), self.site) {
-            Answer::Found { credential, .. } => Ok(Secret::from_text(&credential)),
-            Answer::None => Err(format!(
-                "the login of {} is kept {place}, where it is no more{}",
-                self.agent,
-                self.how_to_log_in(account)
-            )),
-            Answer::Unavailable(why) => Err(format!(
-                "the login of {} is kept {place}, which cannot be read: {why}; then run `keyslip sync`",
-                self.agent
-            )),
-        }
     }
 
     /// What is kept by others: a credential helper, or a keyring item without an entry of ours.
@@ -158,7 +133,11 @@ impl Look<'_> {
                 let kind = self.definition.and_then(|it| it.recognise(&value));
                 let expires = said.or_else(|| expires_at(kind?, &value));
                 if let Life::Expired { since } = Life::of(expires, Instant::now()) {
-                    return Step::Next(Some(format!("what {name} gave for {} expired {} ago", self.agent, span(since))));
+                    return Step::Next(Some(format!(
+                        "what {name} gave for {} expired {} ago",
+                        self.agent,
+                        span(since)
+                    )));
                 }
                 journal.debug(format!("using {name} agent={agent} account={account}"));
                 Step::Found(Credential { value, origin: Origin::CredentialHelper, expires, account: None })
@@ -170,6 +149,15 @@ impl Look<'_> {
             Answer::Unavailable(why) => {
                 Step::Stop(format!("{name} cannot be asked for {}: {why}; then run `keyslip sync`", self.agent))
             }
+        }
+    }
+
+    /// The login of the host's own client, whatever else there is.
+    #[must_use]
+    pub fn of_host_alone(&self, store: &Store, journal: &mut Journal) -> Option<Credential> {
+        match self.of_host(store, &Account::default(), journal) {
+            Step::Found(found) => Some(found),
+            Step::Next(_) | Step::Stop(_) => None,
         }
     }
 
@@ -241,5 +229,31 @@ impl Look<'_> {
                 self.definition.map_or("", |it| it.login.as_str())
             ));
         }
+    }
+}
+
+/// The value of an entry, from wherever it rests.
+///
+/// # Errors
+/// Why it cannot be read, as a sentence: the keyring is locked, the item is gone.
+pub fn open(
+    entry: &Entry,
+    (agent, account): (&AgentName, &Account),
+    store: &Store,
+    site: &Site,
+) -> Result<Secret, String> {
+    let (question, place) = match &entry.kept {
+        Kept::Here(value) => return Ok(value.clone()),
+        Kept::Keyring(item) => (Question::stored_item(agent, account, Some(item)), "in the keyring"),
+        Kept::Encrypted(sealed) => {
+            let name = sealed_name(agent, account);
+            (Question::Encrypted { name, sealed: sealed.clone() }, "sealed by systemd-creds")
+        }
+    };
+    let login = AgentRef { agent: agent.clone(), account: account.clone() };
+    match helper::ask(&question, store.keeper(), site) {
+        Answer::Found { credential, .. } => Ok(Secret::from_text(&credential)),
+        Answer::None => Err(format!("the login of {login} is kept {place}, where it is no more")),
+        Answer::Unavailable(why) => Err(format!("the login of {login} is kept {place}, which cannot be read: {why}")),
     }
 }

@@ -14,8 +14,8 @@
 //! that is too large. A keyring that is locked is not a login that is missing: nothing else is tried
 //! then, and the message says what to do.
 
-//#[cfg(feature = "login")]
-// mod custody;
+#[cfg(feature = "login")]
+mod custody;
 mod entry;
 mod helper;
 pub mod host_login;
@@ -26,13 +26,13 @@ pub mod question;
 mod secret_file;
 mod store;
 
-//#[cfg(feature = "login")]
-// pub use custody::{Custody, Error as CustodyError, Removed};
+#[cfg(feature = "login")]
+pub use custody::{Custody, Error as CustodyError, Removed};
 pub use entry::{Entry, Kept};
 pub use helper::ask;
 pub use keeper::Keeper;
 pub use lifecycle::{EXPIRING_DAYS, Life};
-pub use look::Look;
+pub use look::{Look, open};
 pub use secret_file::LONGEST_SECRET;
 pub use store::{Store, StoreError};
 

@@ -127,14 +127,13 @@ impl Store {
         })
     }
 
-    /// Keeps others from renewing this login until the result is dropped.
+    /// Keeps others from changing this login, in more than one step, until the result is dropped.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn hold_for_renewal(&self, agent: &AgentName, account: &Account) -> Result<File, StoreError> {
-        self.locked(|_| Ok(())).and_then(|()| {
-            self.as_owner(|_| lock_file(&self.dir.join(format!(".renewing-{agent}@{account}"))))
-        })
+    pub fn hold(&self, agent: &AgentName, account: &Account) -> Result<File, StoreError> {
+        self.locked(|_| Ok(()))
+            .and_then(|()| self.as_owner(|_| lock_file(&self.dir.join(format!(".lock-{agent}@{account}")))))
     }
 
     /// Removes a login, and the switch to it; says whether there was one.

@@ -5,6 +5,7 @@
 
 mod entry;
 mod exec;
+mod helper;
 mod identity;
 mod idmap;
 mod memfd;
@@ -13,6 +14,7 @@ mod supervise;
 
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
+pub use helper::{Helper, start_helper};
 pub use identity::{FsIdentity, as_user};
 pub use idmap::map_owner;
 pub use memfd::{memory_file, secure_stdio};

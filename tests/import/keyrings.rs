@@ -36,7 +36,7 @@ fn items_that_headjack_wrote_are_found_in_a_collection_of_their_own() {
             "headjack open <$W/items
             mkdir -p ~/.config/headjack; cp $REPO/tests/import/headjack/gemini-credential ~/.config/headjack
             export HEADJACK_KEYRING_PASSWORD='FAKE password'
-            keyslip auth import headjack
+            keyslip auth import headjack --store file
             cd {TOKENS}; for login in *.json; do echo \"$login $(jq -r .token $login)\"; done
             keyslip auth import headjack --json | jq -r '.logins[] | .agent, .result'"
         ),
@@ -72,10 +72,29 @@ fn items_as_other_libraries_name_them_are_found_too() {
             "tool() {{ DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/4100/bus secret-tool store --label=x \"$@\"; }}
             tool service com.headjack account claude-oidc-token <$W/claude
             tool service com.headjack.cli username codex-credential <$W/codex
-            keyslip auth import headjack >/dev/null; jq -r .token {TOKENS}/*.json"
+            keyslip auth import headjack --store file >/dev/null; jq -r .token {TOKENS}/*.json"
         ),
     );
     assert_eq!(output.text(), "<CLAUDE>\n<KEY>", "{output}");
+}
+
+#[test]
+fn where_logins_rest_in_the_keyring_imported_ones_do_too() {
+    let Some(lab) = Lab::new("import-into-keyring") else { return };
+    lab.write("items", items(&lab).as_bytes());
+    let output = in_session(
+        &lab,
+        "unlocked",
+        &format!(
+            "headjack open <$W/items
+            keyslip auth import headjack
+            jq -r '.keyring | length' {TOKENS}/*.json
+            keyslip auth import headjack --json | jq -r '.logins[].result'"
+        ),
+    );
+    assert!(output.succeeded(), "{output}");
+    assert_eq!(output.stdout.matches(" in the keyring into the keyring; ").count(), 3, "{output}");
+    assert!(output.text().ends_with("16\n16\n16\nsame\nsame\nsame"), "{output}");
 }
 
 #[test]

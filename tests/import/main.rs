@@ -43,5 +43,5 @@ fn stored_json(lab: &Lab, login: &str) -> serde_json::Value {
 
 /// What is below our own directories, as a list.
 fn ours(lab: &Lab) -> String {
-    lab.ok("cd /; find etc/keyslip var/lib/keyslip -type f ! -name .lock 2>/dev/null | sort")
+    lab.ok("cd /; find etc/keyslip var/lib/keyslip -type f ! -name '.lock*' 2>/dev/null | sort")
 }

@@ -106,34 +106,56 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
             _ => bail!("{prefix} is the beginning of several containers' ids; give more of it"),
         }
     }
-    let mut results: Vec<Revoked> = Vec::new();
-    let mut failed = false;
+    let wanted = |name: Option<&AgentRef>| args.which.account.as_ref().is_none_or(|account| name == Some(account));
+    let done = revoke_from(&ledger, records, wanted, site);
+    for problem in &done.problems {
+        eprintln!("keyslip: {problem}");
+    }
+    if args.format.json {
+        output::json(&done.results)?;
+    } else if done.results.is_empty() {
+        println!("no container that runs holds it");
+    } else {
+        print_revoked(&done.results);
+    }
+    Ok(if done.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was taken away, and where that failed.
+pub struct Done {
+    pub results: Vec<Revoked>,
+    pub problems: Vec<String>,
+}
+
+/// Takes a login away from every container that holds it.
+pub fn revoke_login(ledger: &Ledger, login: &AgentRef, site: &Site) -> Done {
+    revoke_from(ledger, live(ledger), |name| name == Some(login), site)
+}
+
+fn revoke_from(ledger: &Ledger, records: Vec<Record>, wanted: impl Fn(Option<&AgentRef>) -> bool, site: &Site) -> Done {
+    let mut done = Done { results: Vec::new(), problems: Vec::new() };
     for record in records {
         let _changing = ledger.change(&record.id);
         let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
-        let wanted = |name: Option<&AgentRef>| args.which.account.as_ref().is_none_or(|account| name == Some(account));
         // One container must not keep the others from being revoked.
-        let revoked = match lifetime::revoke(&ledger, &mut record, wanted) {
+        let revoked = match lifetime::revoke(ledger, &mut record, &wanted) {
             Ok(revoked) => revoked,
             Err(error) => {
-                eprintln!("keyslip: {:.24}: {error}", record.container);
-                failed = true;
+                done.problems.push(format!("{:.24}: {error}", record.container));
                 continue;
             }
         };
         if !revoked.taken.is_empty() {
             ledger::audit(&site.state, Event::Revoked, &record.engine, &record.container, Some(&record), None);
-            results.push(revoked);
+            done.results.push(revoked);
         }
     }
-    if args.format.json {
-        output::json(&results)?;
-        return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
-    }
-    if results.is_empty() {
-        println!("no container that runs holds it");
-    }
-    for Revoked { container, taken, held_in_env } in &results {
+    done
+}
+
+/// Prints what was taken away, and what nobody can take away.
+pub fn print_revoked(results: &[Revoked]) {
+    for Revoked { container, taken, held_in_env } in results {
         println!("{container:.24}: took away {}", taken.join(", "));
         if !held_in_env.is_empty() {
             println!(
@@ -142,7 +164,6 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Removes what containers left behind that are gone.

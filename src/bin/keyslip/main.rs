@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod credential;
 mod import;
 mod inject;
 mod install;
@@ -37,6 +38,9 @@ enum Command {
     /// Store, show and remove logins.
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Answer questions of the runtime shim and the hooks about keyrings and credential helpers.
+    #[command(subcommand, hide = true)]
+    Credential(credential::Credential),
     /// Show what a bundle would get, without doing anything and without showing a value.
     Plan(plan::Args),
     /// List the containers that hold credentials.
@@ -78,9 +82,13 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Credential(command) = &command {
+        return credential::run(command);
+    }
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     match command {
         Command::Auth(command) => auth::run(&command, &site),
+        Command::Credential(command) => credential::run(&command),
         Command::Plan(args) => plan::run(&args, &site),
         Command::List(format) => list::run(format, &site),
         Command::Status(format) => status::run(format, &site),

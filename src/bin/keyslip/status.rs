@@ -33,7 +33,7 @@ struct Report {
 pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     let config = config::load(&site.config)?;
     let store = store_of(&config, site)?;
-    let logins = auth::logins(&store, site)?;
+    let logins = auth::logins(&config, &store, site)?;
     let containers = list::sandboxes(site);
     let next = next_steps(&logins, &containers, &site.runtime);
     let report = Report {

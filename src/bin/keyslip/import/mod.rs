@@ -1,6 +1,5 @@
 //! `keyslip auth import`: logins that another tool has stored.
 
-mod places;
 mod report;
 
 use std::cell::OnceCell;
@@ -11,17 +10,18 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use keyslip::agent::{self, Definition};
 use keyslip::clock::Instant;
-use keyslip::config::{self, Config};
+use keyslip::config::{Backend, Config};
 use keyslip::import::{self, Error, Found, Imported, RefreshToken, Stored, client, drop_in, forage, headjack};
 use keyslip::journal::sentence;
 use keyslip::names::{Account, AgentName};
+use keyslip::secret::Secret;
 use keyslip::site::Site;
-use keyslip::source::question::Question;
-use keyslip::source::{Keeper, Store, host_login, store_of};
+use keyslip::source::question::{Answer, Question};
+use keyslip::source::{Custody, Keeper, Store, ask, host_login};
 use zeroize::Zeroizing;
 
-use self::places::Places;
 use self::report::{Configuration, Login, Report};
+use crate::auth::Rests;
 use crate::output::Format;
 
 #[derive(clap::Args)]
@@ -44,6 +44,9 @@ pub struct Args {
     /// Replace a login that is stored already.
     #[arg(long)]
     force: bool,
+    /// Where to keep the logins; else what the configuration says.
+    #[arg(long, value_enum)]
+    store: Option<Rests>,
     #[command(flatten)]
     format: Format,
 }
@@ -70,20 +73,21 @@ struct Import<'a> {
     args: &'a Args,
     site: &'a Site,
     config: Config,
-    store: Store,
+    store: &'a Store,
+    rests: Backend,
     report: Report,
 }
 
-pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
-    let config = config::load(&site.config)?;
-    let store = store_of(&config, site)?;
+pub fn run(args: &Args, config: Config, store: &Store, site: &Site) -> anyhow::Result<ExitCode> {
     if args.from.is_some() && matches!(args.source, Source::Client(_)) {
         bail!("--from is for forage and headjack; an agent's client is read where the client keeps its login");
     }
     if args.config.is_some() && !matches!(args.source, Source::Forage) {
         bail!("--config is for forage");
     }
-    let mut import = Import { args, site, config, store, report: Report::default() };
+    let wanted = args.store.map_or(config.backend, Backend::from);
+    let (rests, _) = Custody::new(store, site).choose(wanted)?;
+    let mut import = Import { args, site, config, store, rests, report: Report::default() };
     match &args.source {
         Source::Forage => import.forage()?,
         Source::Headjack => import.headjack()?,
@@ -140,8 +144,7 @@ impl Import<'_> {
     fn headjack(&mut self) -> anyhow::Result<()> {
         let dir = self.args.from.clone().unwrap_or_else(|| self.keeper().home.join(headjack::FILES));
         let (keeper, site) = (self.keeper().clone(), self.site);
-        let all = Places::of(&keeper, site);
-        let ask = |question: &Question| all.ask(question);
+        let ask = |question: &Question| answer(question, &keeper, site);
         let given = OnceCell::new();
         let ask_once = || given.get_or_init(|| password(&dir)).clone();
         let mut found = Vec::new();
@@ -166,8 +169,7 @@ impl Import<'_> {
     fn client(&mut self, agent: &AgentName) -> anyhow::Result<()> {
         let definition = self.definition(agent)?;
         let (keeper, site) = (self.keeper().clone(), self.site);
-        let all = Places::of(&keeper, site);
-        let ask = |question: &Question| all.ask(question);
+        let ask = |question: &Question| answer(question, &keeper, site);
         let mut errors = Vec::new();
         for found in client::find(agent, &definition, &keeper, &self.config, &ask) {
             match found.and_then(|found| import::accept(found, &self.args.account, &definition, Instant::now())) {
@@ -211,12 +213,13 @@ impl Import<'_> {
             self.report.notes.push(format!("{from} has another login of {agent}, which was passed over"));
             return Ok(());
         }
-        let result = match import::stored(&self.store, login)? {
+        let mut rests = None;
+        let result = match import::stored(self.store, login, self.site)? {
             Stored::Same => "same",
             Stored::Other if !self.args.force => "not-replaced",
             _ if self.args.dry_run => "would-import",
             _ => {
-                import::store(&self.store, login)?;
+                rests = Some(import::store(&Custody::new(self.store, self.site), login, self.rests)?.kept.backend());
                 "imported"
             }
         };
@@ -226,6 +229,7 @@ impl Import<'_> {
             kind: login.kind.clone(),
             from: login.from.clone(),
             result,
+            rests,
             created_at: login.created,
             expires_at: login.expires,
             refresh_token: match login.refresh_token {
@@ -252,6 +256,15 @@ impl Import<'_> {
             bail!("there is nothing to import in {places}; {hint}");
         }
         Ok(())
+    }
+}
+
+/// What is kept in a keyring is read by a process of whoever it belongs to.
+fn answer(question: &Question, keeper: &Keeper, site: &Site) -> Result<Option<Secret>, String> {
+    match ask(question, keeper, site) {
+        Answer::Found { credential, .. } => Ok(Some(Secret::from_text(&credential))),
+        Answer::None => Ok(None),
+        Answer::Unavailable(why) => Err(why),
     }
 }
 

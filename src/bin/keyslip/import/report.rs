@@ -20,6 +20,8 @@ pub struct Login {
     pub from: String,
     /// `imported`, `would-import`, `same`, `not-replaced`.
     pub result: &'static str,
+    /// Where it is now: `file`, `keyring`, `encrypted`.
+    pub rests: Option<&'static str>,
     pub created_at: Option<Instant>,
     pub expires_at: Option<Instant>,
     /// `left-out`, `kept`, or none.
@@ -82,6 +84,11 @@ impl Login {
             "would-import" => "would import",
             _ => "imported",
         };
+        let rests = match self.rests {
+            Some("keyring") => " into the keyring",
+            Some("encrypted") => ", sealed by systemd-creds",
+            _ => "",
+        };
         let end = match (self.expires_at, self.created_at) {
             (None, _) => "it does not expire".to_owned(),
             (Some(end), None) if self.refresh_token.is_none() => format!("it ends at {end} at the latest"),
@@ -100,7 +107,7 @@ impl Login {
             [] => String::new(),
             names => format!("; what stands beside it stayed there: {}", names.join(", ")),
         };
-        format!("{done} the {kind} for {who} from {from}; {end}{soon}{refresh}{beside}")
+        format!("{done} the {kind} for {who} from {from}{rests}; {end}{soon}{refresh}{beside}")
     }
 }
 

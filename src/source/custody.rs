@@ -1,0 +1,217 @@
+//! Putting a login to rest, and taking it away again.
+//!
+//! The entry in the store is written last and removed first: what it names is there. Everything about
+//! one login is done by one process at a time.
+
+use std::collections::BTreeMap;
+
+use super::question::{SERVICE, item_attributes, sealed_name};
+use super::{Entry, Kept, Store, StoreError};
+use crate::backend::{encrypted, keyring};
+use crate::clock::Instant;
+use crate::config::Backend;
+use crate::names::{Account, AgentName};
+use crate::secret::Secret;
+use crate::site::{Site, Whose};
+
+/// Why a login cannot be put to rest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// `systemd-creds`.
+    #[error(transparent)]
+    Encrypted(#[from] encrypted::Error),
+    /// Root's engines have no keyring.
+    #[error(
+        "a keyring is locked until its user logs in, so the system's logins are not kept in one; use --store file or encrypted"
+    )]
+    SystemKeyring,
+    /// The keyring of another user.
+    #[error("the keyring belongs to uid {0}; run this as that user")]
+    ForeignKeyring(u32),
+    /// Sealing as another user.
+    #[error("systemd-creds would seal this for root and not for uid {0}; run this as that user")]
+    ForeignSeal(u32),
+    /// `systemd-creds` is missing.
+    #[error("this host has no systemd-creds (systemd 250) that could seal a login; use --store file")]
+    NoSeal,
+    /// A credential helper is only ever read.
+    #[error(
+        "logins come from the credential helper of [store.command], which is only asked; put the login where it looks, or use --store file"
+    )]
+    Helper,
+    /// No random number.
+    #[error("no random number for a name: {0}")]
+    Random(#[source] std::io::Error),
+}
+
+/// Who takes a login into custody.
+#[derive(Debug)]
+pub struct Custody<'a> {
+    store: &'a Store,
+    site: &'a Site,
+}
+
+/// What was removed, and what could not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// There was an entry.
+    pub entry: bool,
+    /// Places beside the store where it was.
+    pub from: Vec<String>,
+    /// What could not be reached, and why.
+    pub left: Vec<String>,
+}
+
+impl<'a> Custody<'a> {
+    /// For the logins in `store`.
+    #[must_use]
+    pub fn new(store: &'a Store, site: &'a Site) -> Self {
+        Self { store, site }
+    }
+
+    /// Where a login will rest if `wanted` is asked for: `file`, `keyring` or `encrypted`, and why, when
+    /// that was not said.
+    ///
+    /// # Errors
+    /// When it cannot rest there.
+    pub fn choose(&self, wanted: Backend) -> Result<(Backend, Option<String>), Error> {
+        let system = self.site.whose == Whose::System && self.store.keeper().user.is_none();
+        match wanted {
+            Backend::File => Ok((Backend::File, None)),
+            Backend::Command => Err(Error::Helper),
+            Backend::Encrypted => match self.store.keeper().user {
+                Some((uid, _)) => Err(Error::ForeignSeal(uid)),
+                None if encrypted::is_available() => Ok((Backend::Encrypted, None)),
+                None => Err(Error::NoSeal),
+            },
+            Backend::Keyring if system => Err(Error::SystemKeyring),
+            Backend::Keyring => {
+                self.usable_keyring()?;
+                Ok((Backend::Keyring, None))
+            }
+            Backend::Auto if self.site.whose == Whose::System => Ok((Backend::File, None)),
+            Backend::Auto => Ok(match self.usable_keyring() {
+                Ok(()) => (Backend::Keyring, Some("it is reachable and unlocked".to_owned())),
+                Err(error) => (Backend::File, Some(format!("no keyring can be used: {error}"))),
+            }),
+        }
+    }
+
+    /// Puts a login to rest, in place of the one that was there.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is there then, whole.
+    pub fn put(
+        &self,
+        (agent, account): (&AgentName, &Account),
+        value: &Secret,
+        (created, expires, renewable): (Instant, Option<Instant>, bool),
+        rests: Backend,
+    ) -> Result<Entry, Error> {
+        let _hold = self.store.hold(agent, account)?;
+        let before = self.store.read(agent, account).ok().flatten();
+        let kept = self.seal((agent, account), value, rests)?;
+        let entry = Entry { kept, created, expires, renewable };
+        if let Err(error) = self.store.write(agent, account, &entry) {
+            let _ = self.forget_items(agent, account, before.as_ref().map(|before| &before.kept));
+            return Err(error.into());
+        }
+        if matches!(entry.kept, Kept::Keyring(_)) || before.is_some_and(|it| matches!(it.kept, Kept::Keyring(_))) {
+            let _ = self.forget_items(agent, account, Some(&entry.kept));
+        }
+        Ok(entry)
+    }
+
+    /// Brings a value where it will rest; the entry is still to be written.
+    ///
+    /// # Errors
+    /// When the keyring or `systemd-creds` refuse.
+    pub fn seal(
+        &self,
+        (agent, account): (&AgentName, &Account),
+        value: &Secret,
+        rests: Backend,
+    ) -> Result<Kept, Error> {
+        match rests {
+            Backend::Keyring => {
+                let mut bytes = [0_u8; 8];
+                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+                    .map_err(|error| Error::Random(error.into()))?;
+                let item: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let attributes = item_attributes(agent, account, Some(&item));
+                self.keyring()?.put(&borrowed(&attributes), &format!("Keyslip: {agent} ({account})"), value)?;
+                Ok(Kept::Keyring(item))
+            }
+            Backend::Encrypted => Ok(Kept::Encrypted(encrypted::seal(&sealed_name(agent, account), value)?)),
+            Backend::File | Backend::Auto | Backend::Command => Ok(Kept::Here(value.clone())),
+        }
+    }
+
+    /// Removes a login from everywhere it was put.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn remove(&self, agent: &AgentName, account: &Account) -> Result<Removed, Error> {
+        let mut removed = Removed::default();
+        let before = match self.store.read(agent, account) {
+            Ok(None) => return Ok(removed),
+            other => other.ok().flatten(),
+        };
+        let _hold = self.store.hold(agent, account)?;
+        removed.entry = self.store.remove(agent, account)?;
+        if before.is_some_and(|entry| matches!(entry.kept, Kept::Keyring(_))) {
+            match self.forget_items(agent, account, None) {
+                Ok(0) => {}
+                Ok(_) => removed.from.push("the keyring".to_owned()),
+                Err(error) => removed.left.push(format!(
+                    "the keyring still has it: {error}; remove it with: secret-tool clear service {SERVICE} account {agent}/{account}"
+                )),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes the items of this login from the keyring, but the one that `keep` names; says how many. What
+    /// cannot be removed now is removed when the login is written again.
+    fn forget_items(&self, agent: &AgentName, account: &Account, keep: Option<&Kept>) -> Result<usize, Error> {
+        let keep = match keep {
+            Some(Kept::Keyring(item)) => Some(item.as_str()),
+            _ => None,
+        };
+        let keyring = self.keyring()?;
+        let mut removed = 0;
+        for item in keyring.find(&borrowed(&item_attributes(agent, account, None)))? {
+            let id = item.attributes.get("item").map(String::as_str);
+            // One without our mark is somebody's own.
+            if id.is_some() && id != keep {
+                removed += keyring.remove(&borrowed(&item_attributes(agent, account, id)))?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn usable_keyring(&self) -> Result<(), Error> {
+        match self.keyring()?.state()? {
+            keyring::State::Unlocked => Ok(()),
+            keyring::State::Locked => Err(keyring::Error::Locked.into()),
+            keyring::State::Uninitialised => Err(keyring::Error::Uninitialised.into()),
+        }
+    }
+
+    fn keyring(&self) -> Result<keyring::Keyring, Error> {
+        match self.store.keeper().user {
+            Some((uid, _)) => Err(Error::ForeignKeyring(uid)),
+            None => Ok(keyring::Keyring::open()?),
+        }
+    }
+}
+
+fn borrowed(attributes: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}

@@ -1,0 +1,89 @@
+//! Starting another program of ours, to be asked something, as whoever it shall be.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::exec::pointers;
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Helper {
+    /// What it reads.
+    pub input: Option<OwnedFd>,
+    /// What it prints.
+    pub output: OwnedFd,
+    pid: libc::pid_t,
+}
+
+/// Starts `program` with these arguments and this environment and nothing else, in a process group of
+/// its own; with `user`, as that uid and gid and with no other group.
+///
+/// # Errors
+/// When there are no more processes or descriptors. That the program is missing shows in its end: 127.
+pub fn start_helper(program: &CStr, argv: &[&CStr], env: &[&CStr], user: Option<(u32, u32)>) -> io::Result<Helper> {
+    // A pipe whose reader is gone would end this program by SIGPIPE, which is left as it was handed over.
+    let (stdin, input) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: this program has one thread; the child calls only what is safe after a fork. Program,
+    // arguments and environment are NUL-terminated and outlive it; both vectors end with null.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: as above; the descriptors are open.
+        unsafe {
+            let ready = libc::setpgid(0, 0) == 0
+                && user.is_none_or(|(uid, gid)| {
+                    libc::setgroups(0, std::ptr::null()) == 0
+                        && libc::setresgid(gid, gid, gid) == 0
+                        && libc::setresuid(uid, uid, uid) == 0
+                })
+                && libc::dup2(stdin.as_raw_fd(), 0) == 0
+                && libc::dup2(stdout.as_raw_fd(), 1) == 1
+                && libc::dup2(null.as_raw_fd(), 2) == 2;
+            if ready {
+                // What the engine has open is not for it; where this is missing it is marked to be
+                // closed, or the engine's own.
+                libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
+                libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr());
+            }
+            libc::_exit(127)
+        }
+    }
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Helper { input: Some(input), output, pid })
+}
+
+impl Helper {
+    /// How it ended, if it has: an exit code, or 128 and the signal.
+    ///
+    /// # Errors
+    /// When it was waited for before.
+    pub fn try_wait(&self) -> io::Result<Option<i32>> {
+        self.wait_with(libc::WNOHANG)
+    }
+
+    /// Ends it, with what it has started in its group, and waits for it.
+    pub fn kill(&self) {
+        // SAFETY: our child, which has not been waited for, and its group.
+        unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        let _ = self.wait_with(0);
+    }
+
+    fn wait_with(&self, flags: libc::c_int) -> io::Result<Option<i32>> {
+        let mut status = 0;
+        // SAFETY: `status` is a valid place.
+        match unsafe { libc::waitpid(self.pid, &raw mut status, flags) } {
+            0 => Ok(None),
+            pid if pid == self.pid && libc::WIFEXITED(status) => Ok(Some(libc::WEXITSTATUS(status))),
+            pid if pid == self.pid => Ok(Some(128 + libc::WTERMSIG(status))),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
