@@ -4,12 +4,13 @@
 //! one login is done by one process at a time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::question::{SERVICE, item_attributes, sealed_name};
+use super::question::{SERVICE, item_attributes, keychain_account, sealed_name};
 use super::{Entry, Kept, Store, StoreError};
-use crate::backend::{encrypted, keyring};
+use crate::backend::{encrypted, keychain, keyring};
 use crate::clock::Instant;
-use crate::config::Backend;
+use crate::config::{Backend, Config};
 use crate::names::{Account, AgentName};
 use crate::secret::Secret;
 use crate::site::{Site, Whose};
@@ -23,6 +24,9 @@ pub enum Error {
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] keyring::Error),
+    /// The keychain.
+    #[error(transparent)]
+    Keychain(#[from] keychain::Error),
     /// `systemd-creds`.
     #[error(transparent)]
     Encrypted(#[from] encrypted::Error),
@@ -54,8 +58,12 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Custody<'a> {
     store: &'a Store,
+    config: &'a Config,
     site: &'a Site,
 }
+
+/// Longest that the keychain's program may take; it may put a question before the user.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What was removed, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,8 +79,8 @@ pub struct Removed {
 impl<'a> Custody<'a> {
     /// For the logins in `store`.
     #[must_use]
-    pub fn new(store: &'a Store, site: &'a Site) -> Self {
-        Self { store, site }
+    pub fn new(store: &'a Store, config: &'a Config, site: &'a Site) -> Self {
+        Self { store, config, site }
     }
 
     /// Where a login will rest if `wanted` is asked for: `file`, `keyring` or `encrypted`, and why, when
@@ -119,11 +127,12 @@ impl<'a> Custody<'a> {
         let kept = self.seal((agent, account), value, rests)?;
         let entry = Entry { kept, created, expires, renewable };
         if let Err(error) = self.store.write(agent, account, &entry) {
-            let _ = self.forget_items(agent, account, before.as_ref().map(|before| &before.kept));
+            let _ = self.forget((agent, account), &entry.kept, before.as_ref().map(|before| &before.kept));
             return Err(error.into());
         }
-        if matches!(entry.kept, Kept::Keyring(_)) || before.is_some_and(|it| matches!(it.kept, Kept::Keyring(_))) {
-            let _ = self.forget_items(agent, account, Some(&entry.kept));
+        let _ = self.forget((agent, account), &entry.kept, Some(&entry.kept));
+        if let Some(before) = before {
+            let _ = self.forget((agent, account), &before.kept, Some(&entry.kept));
         }
         Ok(entry)
     }
@@ -139,11 +148,14 @@ impl<'a> Custody<'a> {
         rests: Backend,
     ) -> Result<Kept, Error> {
         match rests {
+            Backend::Keyring if !self.config.keychain.is_empty() => {
+                let item = random_name()?;
+                let name = keychain_account(agent, account, &item);
+                keychain::store(&self.config.keychain, SERVICE, &name, value, LIMIT)?;
+                Ok(Kept::Keychain(item))
+            }
             Backend::Keyring => {
-                let mut bytes = [0_u8; 8];
-                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-                    .map_err(|error| Error::Random(error.into()))?;
-                let item: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let item = random_name()?;
                 let attributes = item_attributes(agent, account, Some(&item));
                 self.keyring()?.put(&borrowed(&attributes), &format!("Keyslip: {agent} ({account})"), value)?;
                 Ok(Kept::Keyring(item))
@@ -165,14 +177,18 @@ impl<'a> Custody<'a> {
         };
         let _hold = self.store.hold(agent, account)?;
         removed.entry = self.store.remove(agent, account)?;
-        if before.is_some_and(|entry| matches!(entry.kept, Kept::Keyring(_))) {
-            match self.forget_items(agent, account, None) {
-                Ok(0) => {}
-                Ok(_) => removed.from.push("the keyring".to_owned()),
-                Err(error) => removed.left.push(format!(
-                    "the keyring still has it: {error}; remove it with: secret-tool clear service {SERVICE} account {agent}/{account}"
-                )),
-            }
+        let Some(before) = before else { return Ok(removed) };
+        let place = match before.kept {
+            Kept::Keyring(_) => "the keyring",
+            Kept::Keychain(_) => "the macOS keychain",
+            Kept::Here(_) | Kept::Encrypted(_) => return Ok(removed),
+        };
+        match self.forget((agent, account), &before.kept, None) {
+            Ok(0) => {}
+            Ok(_) => removed.from.push(place.to_owned()),
+            Err(error) => removed.left.push(format!(
+                "{place} still has it: {error}; remove the item of the service {SERVICE} for {agent}/{account} there"
+            )),
         }
         Ok(removed)
     }
@@ -196,7 +212,28 @@ impl<'a> Custody<'a> {
         Ok(removed)
     }
 
+    /// Removes what is in the place of `kept` and not what `keep` names; says how many there were.
+    fn forget(
+        &self,
+        (agent, account): (&AgentName, &Account),
+        kept: &Kept,
+        keep: Option<&Kept>,
+    ) -> Result<usize, Error> {
+        match kept {
+            Kept::Keyring(_) => self.forget_items(agent, account, keep),
+            Kept::Keychain(item) if Some(kept) != keep => {
+                let name = keychain_account(agent, account, item);
+                Ok(keychain::remove(&self.config.keychain, SERVICE, &name, LIMIT)?.into())
+            }
+            _ => Ok(0),
+        }
+    }
+
     fn usable_keyring(&self) -> Result<(), Error> {
+        if !self.config.keychain.is_empty() && self.store.keeper().user.is_none() {
+            keychain::find(&self.config.keychain, SERVICE, "", LIMIT)?;
+            return Ok(());
+        }
         match self.keyring()?.state()? {
             keyring::State::Unlocked => Ok(()),
             keyring::State::Locked => Err(keyring::Error::Locked.into()),
@@ -210,6 +247,14 @@ impl<'a> Custody<'a> {
             None => Ok(keyring::Keyring::open()?),
         }
     }
+}
+
+/// A name that no other item has.
+fn random_name() -> Result<String, Error> {
+    let mut bytes = [0_u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Error::Random(error.into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn borrowed(attributes: &BTreeMap<String, String>) -> Vec<(&str, &str)> {

@@ -3,6 +3,7 @@
 //! ```json
 //! {"token": "sk-ant-…", "createdAt": "2026-03-19T21:00:00Z", "expiresAt": "2027-03-19T21:00:00Z"}
 //! {"keyring": "5f0c…", "createdAt": …}
+//! {"keychain": "5f0c…", "createdAt": …}
 //! {"encrypted": "…", "createdAt": …}
 //! ```
 
@@ -33,6 +34,8 @@ pub enum Kept {
     Here(Secret),
     /// In the owner's keyring, as the item with this name.
     Keyring(String),
+    /// In a macOS keychain, as the item with this name.
+    Keychain(String),
     /// In the entry, sealed by `systemd-creds` (base64).
     Encrypted(String),
 }
@@ -44,6 +47,7 @@ impl Kept {
         match self {
             Self::Here(_) => "file",
             Self::Keyring(_) => "keyring",
+            Self::Keychain(_) => "keychain",
             Self::Encrypted(_) => "encrypted",
         }
     }
@@ -54,6 +58,7 @@ impl Kept {
 struct Read {
     token: Option<String>,
     keyring: Option<String>,
+    keychain: Option<String>,
     encrypted: Option<String>,
     created_at: Instant,
     expires_at: Option<Instant>,
@@ -80,11 +85,15 @@ impl Entry {
             // The error's text may quote the content; its place does not.
             format!("line {}, column {}", error.line(), error.column())
         })?;
-        let kept = match (read.token, read.keyring, read.encrypted) {
-            (Some(token), None, None) => Kept::Here(Secret::new(token.into_bytes())),
-            (None, Some(item), None) => Kept::Keyring(item),
-            (None, None, Some(sealed)) => Kept::Encrypted(sealed),
-            _ => return Err("it must have one of token, keyring and encrypted".to_owned()),
+        let places = [
+            read.token.map(|token| Kept::Here(Secret::new(token.into_bytes()))),
+            read.keyring.map(Kept::Keyring),
+            read.keychain.map(Kept::Keychain),
+            read.encrypted.map(Kept::Encrypted),
+        ];
+        let mut places = places.into_iter().flatten();
+        let (Some(kept), None) = (places.next(), places.next()) else {
+            return Err("it must have one of token, keyring, keychain and encrypted".to_owned());
         };
         Ok(Self { kept, created: read.created_at, expires: read.expires_at, renewable: read.renewable })
     }
@@ -96,6 +105,7 @@ impl Entry {
         let (name, value) = match &self.kept {
             Kept::Here(token) => ("token", token.expose_text().unwrap_or_default()),
             Kept::Keyring(item) => ("keyring", item.as_str()),
+            Kept::Keychain(item) => ("keychain", item.as_str()),
             Kept::Encrypted(sealed) => ("encrypted", sealed.as_str()),
         };
         let mut text = Zeroizing::new(Vec::with_capacity(value.len() * 6 + rest.len() + 32));

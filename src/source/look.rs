@@ -95,7 +95,7 @@ impl Look<'_> {
             let why = format!("the stored token for {title}, account {account}, expired {} ago{renew}", span(since));
             return Ok(Step::Next(Some(why)));
         }
-        let value = match open(&entry, (agent, account), store, self.site) {
+        let value = match open(&entry, (agent, account), store, self.config, self.site) {
             Ok(value) => value,
             Err(why) => return Ok(Step::Stop(format!("{why}{}", self.how_to_log_in(account)))),
         };
@@ -240,11 +240,15 @@ pub fn open(
     entry: &Entry,
     (agent, account): (&AgentName, &Account),
     store: &Store,
+    config: &Config,
     site: &Site,
 ) -> Result<Secret, String> {
     let (question, place) = match &entry.kept {
         Kept::Here(value) => return Ok(value.clone()),
         Kept::Keyring(item) => (Question::stored_item(agent, account, Some(item)), "in the keyring"),
+        Kept::Keychain(item) => {
+            (Question::keychain_item(&config.keychain, agent, account, item), "in the macOS keychain")
+        }
         Kept::Encrypted(sealed) => {
             let name = sealed_name(agent, account);
             (Question::Encrypted { name, sealed: sealed.clone() }, "sealed by systemd-creds")

@@ -54,6 +54,13 @@ impl Question {
         Self::Keyring(item_attributes(agent, account, item))
     }
 
+    /// For the keychain item that keeps a stored login.
+    #[must_use]
+    pub fn keychain_item(program: &[String], agent: &AgentName, account: &Account, item: &str) -> Self {
+        let account = keychain_account(agent, account, item);
+        Self::Keychain { program: program.to_vec(), service: SERVICE.to_owned(), account }
+    }
+
     /// How long the answer may take, in seconds.
     #[must_use]
     pub fn limit(&self) -> u64 {
@@ -73,6 +80,12 @@ pub fn item_attributes(agent: &AgentName, account: &Account, item: Option<&str>)
     ]);
     attributes.extend(item.map(|item| ("item".to_owned(), item.to_owned())));
     attributes
+}
+
+/// The account of the keychain item that keeps a stored login.
+#[must_use]
+pub fn keychain_account(agent: &AgentName, account: &Account, item: &str) -> String {
+    format!("{agent}/{account}/{item}")
 }
 
 /// The name under which `systemd-creds` seals a stored login. A dot cannot be in either part.

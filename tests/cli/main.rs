@@ -3,6 +3,8 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod logins;
+
 use lab::Lab;
 
 /// A script in a fresh lab; nothing without root.
@@ -22,13 +24,13 @@ fn a_login_is_stored_shown_and_removed() {
     lab.login("claude", &token);
     lab.login_account("claude", "work", &token);
     let status = lab.ok("keyslip auth status");
-    assert!(status.contains("claude  default  valid  long-lived OAuth token"), "{status}");
+    assert!(status.contains("claude  default*  valid  file   long-lived OAuth token"), "{status}");
     assert!(status.contains("(in 36") && status.contains("work"), "{status}");
     let json: serde_json::Value = serde_json::from_str(&lab.ok("keyslip auth status claude --json")).unwrap();
     assert_eq!((json[0]["state"].as_str(), json[1]["account"].as_str()), (Some("valid"), Some("work")));
     let mode = lab.ok("stat -c '%a %U' /var/lib/keyslip/tokens /var/lib/keyslip/tokens/claude-oauth.json");
     assert_eq!(mode, "700 root\n600 root");
-    assert!(lab.ok("keyslip auth logout claude").contains("revoke --account claude"));
+    assert!(lab.ok("keyslip auth logout claude").contains("removed the login for claude from the store"));
     let again = lab.sh("keyslip auth logout claude");
     assert_eq!(again.code(), Some(1));
     assert!(again.stderr.contains("keyslip auth status"), "{again}");

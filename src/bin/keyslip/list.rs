@@ -56,8 +56,10 @@ pub fn print(sandboxes: &[Sandbox]) {
             Status::Pending => " (pending)",
             Status::Revoked => " (revoked)",
         };
-        let agents =
-            record.agents.iter().map(|agent| format!("{}@{}{}", agent.agent, agent.account, pending(agent.status)));
+        let agents = record.agents.iter().map(|agent| {
+            let held = agent.held();
+            format!("{}@{}{}", held.agent, held.account, pending(agent.status))
+        });
         let secrets = record.secrets.iter().map(|secret| format!("secret {}{}", secret.name, pending(secret.status)));
         let holds: Vec<String> = agents.chain(secrets).collect();
         let short: String = match record.container.as_str() {

@@ -10,6 +10,7 @@ use keyslip::ledger::Status;
 use keyslip::oci::{self, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
+use keyslip::source::Origin;
 use keyslip::{config, policy};
 use serde::Serialize;
 
@@ -142,13 +143,15 @@ fn report<'a>(
 
 fn print(report: &Report<'_>) {
     println!("{}{}", report.verdict, report.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default());
-    let state = |status| if status == Status::Pending { "pending" } else { "from the store or its secret file" };
+    let state = |origin: Option<Origin>| origin.map_or("pending".to_owned(), |origin| format!("from {}", origin.text()));
     for agent in report.agents {
         let until = agent.expires.map(|end| format!(", valid until {end}")).unwrap_or_default();
-        println!("agent      {}@{}: {}{until}", agent.agent, agent.account, state(agent.status));
+        let held = agent.held();
+        println!("agent      {}@{}: {}{until}", held.agent, held.account, state(agent.origin));
     }
     for secret in report.secrets {
-        println!("secret     {}: {}", secret.name, state(secret.status));
+        let origin = (secret.status != Status::Pending).then_some(Origin::SecretFile);
+        println!("secret     {}: {}", secret.name, state(origin));
     }
     for name in &report.env {
         println!("env        {name}=<redacted>");

@@ -20,7 +20,7 @@ use super::ways;
 pub enum Rests {
     /// In a file, mode 0600.
     File,
-    /// In the keyring of the desktop session.
+    /// In the keyring of the desktop session, or the macOS keychain where one is configured.
     Keyring,
     /// In a file, sealed by systemd-creds.
     Encrypted,
@@ -61,7 +61,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
         list(&definition);
         return Ok(ExitCode::SUCCESS);
     }
-    let custody = Custody::new(store, site);
+    let custody = Custody::new(store, config, site);
     let wanted = args.store.map_or(config.backend, Backend::from);
     // Known before anybody logs in: a login that cannot be kept would be lost.
     let (rests, why) = custody.choose(wanted)?;
@@ -187,6 +187,7 @@ fn report(args: &Args, kind: &Kind, entry: &Entry, why: Option<&str>, store: &St
     let place = match &entry.kept {
         Kept::Here(_) => store.path(&args.agent, &args.account).display().to_string(),
         Kept::Keyring(_) => "the keyring".to_owned(),
+        Kept::Keychain(_) => "the macOS keychain".to_owned(),
         Kept::Encrypted(_) => format!("{}, sealed by systemd-creds", store.path(&args.agent, &args.account).display()),
     };
     let until = entry.expires.map_or("it does not expire".to_owned(), |end| format!("valid until {end}"));
@@ -194,7 +195,7 @@ fn report(args: &Args, kind: &Kind, entry: &Entry, why: Option<&str>, store: &St
     if let Some(why) = why {
         println!("--store auto chose {}: {why}", entry.kept.backend());
     }
-    if matches!(entry.kept, Kept::Keyring(_)) {
+    if matches!(entry.kept, Kept::Keyring(_) | Kept::Keychain(_)) {
         println!(
             "containers that start before you have logged in and unlocked the keyring start without it; `keyslip sync` brings \
              it then, and --store file has it at any time"

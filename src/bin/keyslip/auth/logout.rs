@@ -20,7 +20,7 @@ pub fn run(
     site: &Site,
 ) -> anyhow::Result<ExitCode> {
     let what = AgentRef { agent: agent.clone(), account: account.clone() };
-    let removed = Custody::new(store, site).remove(agent, account)?;
+    let removed = Custody::new(store, config, site).remove(agent, account)?;
     // What was put into containers is taken away even when the store has forgotten it.
     let revoked = live::revoke_login(&Ledger::at(&site.runtime), &what, site);
     if !removed.entry && revoked.results.is_empty() && revoked.problems.is_empty() {

@@ -27,7 +27,7 @@ pub struct Login {
     pub state: &'static str,
     /// The credential's kind.
     pub kind: Option<String>,
-    /// Where it rests: `file`, `keyring`, `encrypted`, or `host` for the login of the host's own client.
+    /// Where it rests: `file`, `keyring`, `keychain`, `encrypted`, or `host` for the login of the host's own client.
     pub store: &'static str,
     /// `keyslip auth refresh` renews it.
     pub renewable: bool,
@@ -41,7 +41,7 @@ pub struct Login {
 
 /// Every login of this host.
 pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec<Login>> {
-    let mut all: Vec<Login> = store.list()?.into_iter().map(|login| stored(login, store, site)).collect();
+    let mut all: Vec<Login> = store.list()?.into_iter().map(|login| stored(login, config, store, site)).collect();
     for agent in agent::built_in() {
         if !all.iter().any(|login| login.agent == agent && login.account.is_default()) {
             all.extend(of_host(agent, config, store, site));
@@ -55,7 +55,7 @@ pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec
     Ok(all)
 }
 
-fn stored(AgentRef { agent, account }: AgentRef, store: &Store, site: &Site) -> Login {
+fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store, site: &Site) -> Login {
     let definition = Definition::find(&agent, &site.config).ok().flatten();
     let mut login = Login {
         agent,
@@ -80,7 +80,7 @@ fn stored(AgentRef { agent, account }: AgentRef, store: &Store, site: &Site) -> 
     login.created_at = Some(entry.created);
     login.expires_at = entry.expires;
     login.state = life.name();
-    match source::open(&entry, (&login.agent, &login.account), store, site) {
+    match source::open(&entry, (&login.agent, &login.account), store, config, site) {
         Ok(value) => {
             let kind = definition.as_ref().and_then(|it| it.recognise(&value));
             login.kind = kind.map(|kind| kind.title.clone());
