@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::agent;
 use crate::clock::{Instant, span};
-use crate::config::{self, Backend};
+use crate::config::{self, Backend, Config};
 use crate::json;
 use crate::names::{Account, AgentName};
 use crate::secret::Secret;
@@ -183,9 +183,9 @@ pub enum Stored {
 ///
 /// # Errors
 /// When the store is unsafe or broken.
-pub fn stored(store: &Store, login: &Imported, site: &Site) -> Result<Stored, StoreError> {
+pub fn stored(store: &Store, login: &Imported, config: &Config, site: &Site) -> Result<Stored, StoreError> {
     let Some(entry) = store.read(&login.agent, &login.account)? else { return Ok(Stored::Nothing) };
-    let value = open(&entry, (&login.agent, &login.account), store, site);
+    let value = open(&entry, (&login.agent, &login.account), store, config, site);
     Ok(if value.is_ok_and(|value| value == login.credential) { Stored::Same } else { Stored::Other })
 }
 

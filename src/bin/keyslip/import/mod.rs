@@ -86,7 +86,7 @@ pub fn run(args: &Args, config: Config, store: &Store, site: &Site) -> anyhow::R
         bail!("--config is for forage");
     }
     let wanted = args.store.map_or(config.backend, Backend::from);
-    let (rests, _) = Custody::new(store, site).choose(wanted)?;
+    let (rests, _) = Custody::new(store, &config, site).choose(wanted)?;
     let mut import = Import { args, site, config, store, rests, report: Report::default() };
     match &args.source {
         Source::Forage => import.forage()?,
@@ -214,12 +214,16 @@ impl Import<'_> {
             return Ok(());
         }
         let mut rests = None;
-        let result = match import::stored(self.store, login, self.site)? {
+        let result = match import::stored(self.store, login, &self.config, self.site)? {
             Stored::Same => "same",
             Stored::Other if !self.args.force => "not-replaced",
             _ if self.args.dry_run => "would-import",
             _ => {
-                rests = Some(import::store(&Custody::new(self.store, self.site), login, self.rests)?.kept.backend());
+                rests = Some(
+                    import::store(&Custody::new(self.store, &self.config, self.site), login, self.rests)?
+                        .kept
+                        .backend(),
+                );
                 "imported"
             }
         };
