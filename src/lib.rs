@@ -27,10 +27,10 @@
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
 //! `keyslip`, the command line.
 //!
-//! Beside the way: `backend` (keyrings, sealed credentials and helpers, with the feature `login`),
-//! [`config`] (what the operator says), [`site`] (where things are for this user),
-//! [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`] (values with rules),
-//! and [`sys`], the only module with unsafe code.
+//! Beside the way: `backend` (keyrings, sealed credentials and helpers) and `import` (logins taken
+//! over from other tools), both with the feature `login`; [`config`] (what the operator says),
+//! [`site`] (where things are for this user), [`json`] (lossless edits), [`names`], [`secret`],
+//! [`clock`] and [`journal`] (values with rules), and [`sys`], the only module with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -59,7 +59,8 @@ pub mod launch;
 
 #[cfg(feature = "login")]
 pub mod backend;
-
+#[cfg(feature = "login")]
+pub mod import;
 #[cfg(feature = "login")]
 pub mod login;
 

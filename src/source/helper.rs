@@ -21,7 +21,7 @@ use crate::sys::{self, Helper};
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Asks `question`. What goes wrong is an answer too: nobody can say.
-pub(super) fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
+pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
     let Some(program) = program() else {
         return Answer::Unavailable("/proc/self/exe cannot be read, so the program keyslip is not found".to_owned());
     };

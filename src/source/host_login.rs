@@ -72,7 +72,8 @@ pub fn places(host: &HostLogin, keeper: &Keeper, config: &Config) -> Vec<Place> 
 }
 
 /// Whether the keeper has a session bus at all: without one there is nobody to ask.
-fn has_bus(keeper: &Keeper) -> bool {
+#[must_use]
+pub fn has_bus(keeper: &Keeper) -> bool {
     let uid = match (keeper.user, crate::site::whose()) {
         (Some((uid, _)), _) | (None, Ok(crate::site::Whose::User(uid))) => uid,
         _ => 0,

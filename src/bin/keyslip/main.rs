@@ -4,6 +4,7 @@
 
 mod auth;
 mod credential;
+mod import;
 mod inject;
 mod install;
 mod list;

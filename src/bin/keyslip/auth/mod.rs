@@ -17,6 +17,7 @@ use keyslip::source::store_of;
 
 use crate::output::Format;
 
+pub use login::Rests;
 pub use status::{Login, logins, print_logins};
 
 #[derive(Subcommand)]
@@ -54,6 +55,10 @@ pub enum Auth {
         #[arg(long, default_value_t)]
         account: Account,
     },
+    /// Take over logins that another tool has stored, and leave them there.
+    ///
+    /// An OAuth login comes without a refresh token that can be used once: whoever has it keeps it.
+    Import(crate::import::Args),
 }
 
 pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
@@ -65,5 +70,6 @@ pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {
         Auth::Refresh(args) => refresh::run(args, &config, &store, site),
         Auth::Status { agent, format } => status::run(agent.as_ref(), *format, &config, &store, site),
         Auth::Logout { agent, account } => logout::run(agent, account, &config, &store, site),
+        Auth::Import(args) => crate::import::run(args, config, &store, site),
     }
 }
