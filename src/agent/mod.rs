@@ -7,6 +7,7 @@
 
 mod definition;
 mod expiry;
+mod outer;
 mod render;
 
 pub use definition::{
@@ -14,6 +15,7 @@ pub use definition::{
     Refresh, RefreshBody, SettingsFile,
 };
 pub use expiry::{expires_at, is_renewed_inside};
+pub use outer::{only_the_login, unwrap};
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 
 use std::fs;

@@ -1,11 +1,9 @@
 //! What a found credential is, whether it still is of use, and what of it may be stored.
 
-use zeroize::Zeroizing;
-
-use super::{Error, Found, Imported, RefreshToken, string};
-use crate::agent::{Definition, Kind, expires_at};
+use super::{Error, Found, Imported, RefreshToken};
+use crate::agent::{Definition, Kind, expires_at, only_the_login, unwrap};
 use crate::clock::{DAY, Instant};
-use crate::json::{self, Object, quote_into};
+use crate::json;
 use crate::names::Account;
 use crate::secret::Secret;
 use crate::source::Life;
@@ -16,7 +14,7 @@ use crate::source::Life;
 /// When the agent does not take it, or it has expired.
 pub fn accept(found: Found, account: &Account, definition: &Definition, now: Instant) -> Result<Imported, Error> {
     let Found { agent, value, created, expires, from } = found;
-    let Some((kind, credential)) = recognise(definition, &value) else {
+    let Some((kind, credential)) = unwrap(definition, &value) else {
         return Err(Error::Unrecognised { agent, from, kinds: definition.kinds_text() });
     };
     let (left_out, credential) = only_the_login(kind, credential);
@@ -37,58 +35,6 @@ pub fn accept(found: Found, account: &Account, definition: &Definition, now: Ins
     }
     let account = account.clone();
     Ok(Imported { agent, account, credential, kind: title, created, expires, refresh_token, left_out, from })
-}
-
-/// Members that hold an API key in files that could as well hold a login: that of Codex, and what
-/// Headjack's documentation shows.
-const API_KEYS: [&str; 2] = ["OPENAI_API_KEY", "api_key"];
-
-/// The kind of what was found, and the credential without what is around it.
-fn recognise<'a>(definition: &'a Definition, value: &Secret) -> Option<(&'a Kind, Secret)> {
-    let trimmed = Secret::from_text(value.expose_text()?.trim());
-    if let Some(kind) = definition.recognise(&trimmed) {
-        return Some((kind, trimmed));
-    }
-    let text = trimmed.expose_text()?;
-    API_KEYS.iter().find_map(|member| {
-        let key = string(text, member)?;
-        definition.recognise(&key).map(|kind| (kind, key))
-    })
-}
-
-/// Leaves out what stands beside the login; the names of it. Claude Code keeps the logins of MCP
-/// servers (`mcpOAuth`) in the same file, which no container has asked for.
-fn only_the_login(kind: &Kind, credential: Secret) -> (Vec<String>, Secret) {
-    let (Some(_), Some(text)) = (&kind.recognise.member, credential.expose_text()) else {
-        return (Vec::new(), credential);
-    };
-    let Ok(object) = Object::read(text) else { return (Vec::new(), credential) };
-    let roots = roots(kind);
-    let foreign = |value: &str| value.starts_with(['{', '[']);
-    let (stays, goes): (Vec<_>, Vec<_>) =
-        object.0.iter().partition(|member| roots.contains(&&*member.key) || !foreign(member.value.get()));
-    if goes.is_empty() {
-        return (Vec::new(), credential);
-    }
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 6));
-    out.push(b'{');
-    for (place, member) in stays.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        quote_into(&mut out, &member.key);
-        out.push(b':');
-        out.extend_from_slice(member.value.get().as_bytes());
-    }
-    out.push(b'}');
-    (goes.iter().map(|member| member.key.to_string()).collect(), Secret::new(std::mem::take(&mut *out)))
-}
-
-/// The outermost members that the definition speaks of.
-fn roots(kind: &Kind) -> Vec<&str> {
-    let of_files = kind.files.iter().flat_map(|file| file.member.iter().chain(file.set.keys()));
-    let of_kind = kind.recognise.member.iter().chain(kind.expires.iter().map(|expires| &expires.member));
-    of_files.chain(of_kind).map(|member| member.split('.').next().unwrap_or(member)).collect()
 }
 
 /// Takes out a refresh token that can be used once.

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::keeper::Keeper;
 use super::question::Question;
 use super::secret_file::bounded;
-use crate::agent::{Definition, HostLogin, KeychainItem, Kind};
+use crate::agent::{Definition, HostLogin, KeychainItem, Kind, only_the_login, unwrap};
 use crate::config::Config;
 use crate::json;
 use crate::secret::Secret;
@@ -155,20 +155,18 @@ fn read_file(path: &Path, uid: u32) -> Result<Option<Secret>, String> {
     bounded(file, about.len()).map(Some).map_err(|reason| format!("{} {reason}", path.display()))
 }
 
-/// Recognises a login of the host's client and takes its refresh token out. Nothing when it is not
-/// whole: the client was never logged in, or has logged out.
+/// Recognises a login of the host's client, and takes out its refresh token and whatever else stands in
+/// the same file. Nothing when it is not whole: the client was never logged in, or has logged out.
 #[must_use]
 pub fn without_refresh_token<'a>(definition: &'a Definition, login: &Secret) -> Option<(&'a Kind, Secret)> {
-    let kind = definition.recognise(login)?;
-    let text = login.expose_text()?.trim();
-    let Some(refresh) = &kind.refresh else { return Some((kind, Secret::from_text(text))) };
+    let (kind, value) = unwrap(definition, login)?;
+    let (_, value) = only_the_login(kind, value);
+    let (Some(refresh), Some(text)) = (&kind.refresh, value.expose_text()) else { return Some((kind, value)) };
     let path: Vec<&str> = refresh.token.split('.').collect();
-    if !matches!(json::get(text, &path), Ok(Some(_))) {
-        return Some((kind, Secret::from_text(text)));
+    if json::get(text, &path).ok()?.is_none() {
+        return Some((kind, value));
     }
-    let login = match json::set(text, &path, "\"\"", true).ok()? {
-        Some(mut blanked) => Secret::new(std::mem::take(&mut *blanked)),
-        None => Secret::from_text(text),
-    };
-    Some((kind, login))
+    let blanked = json::set(text, &path, "\"\"", true).ok()?;
+    let value = blanked.map_or(value, |mut blanked| Secret::new(std::mem::take(&mut *blanked)));
+    Some((kind, value))
 }

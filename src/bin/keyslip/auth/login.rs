@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside};
+use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside, only_the_login};
 use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Backend, Config};
 use keyslip::names::{Account, AgentName, AgentRef};
@@ -67,7 +67,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let (rests, why) = custody.choose(wanted)?;
     let got = get(args, &definition, config, store, site)?;
     let kind = recognise(&definition, &got)?;
-    let mut value = got.value;
+    let (left_out, mut value) = only_the_login(kind, got.value);
     let held = |refresh: &Refresh| (got.sole || refresh.reusable) && has(&value, &refresh.token);
     let renewable = kind.refresh.as_ref().is_some_and(held);
     let shared = !got.sole && kind.refresh.as_ref().is_some_and(|it| !it.reusable && has(&value, &it.token));
@@ -78,6 +78,9 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let expires = end_of(kind, &value, created, &definition)?;
     let entry = custody.put((&args.agent, &args.account), &value, (created, expires, renewable), rests)?;
     report(args, kind, &entry, why.as_deref(), store, site);
+    if !left_out.is_empty() {
+        println!("what stands beside it in the same file was left out: {}", left_out.join(", "));
+    }
     if shared {
         println!(
             "its refresh token was left out: it can be used once, and the program that made this login has it too; \
