@@ -24,6 +24,14 @@ pub struct Look<'a> {
     pub site: &'a Site,
 }
 
+/// Where to look, in this order.
+#[derive(Clone, Copy)]
+enum Source {
+    Stored,
+    Elsewhere,
+    Host,
+}
+
 /// What one source came to.
 enum Step {
     Found(Credential),
@@ -45,13 +53,13 @@ impl Look<'_> {
         let store = super::store_of(self.config, self.site)?;
         let account = store.resolve(self.agent)?;
         let mut passed = Vec::new();
-        let sources: [&dyn Fn(&mut Journal) -> Result<Step, Error>; 3] = [
-            &|journal| self.stored(&store, &account, journal),
-            &|journal| Ok(self.elsewhere(&store, &account, journal)),
-            &|journal| Ok(self.of_host(&store, &account, journal)),
-        ];
-        for source in sources {
-            match source(journal)? {
+        for source in [Source::Stored, Source::Elsewhere, Source::Host] {
+            let step = match source {
+                Source::Stored => self.stored(&store, &account, journal)?,
+                Source::Elsewhere => self.elsewhere(&store, &account, journal),
+                Source::Host => self.of_host(&store, &account, journal),
+            };
+            match step {
                 Step::Found(found) => {
                     let account = (account != self.agent.account).then(|| account.clone());
                     // What was passed over on the way is worth a word even when something else was found.

@@ -62,7 +62,7 @@ const TABLE: &[Row] = &[
         stored: Some(10),
         host: Some(8),
         env: STORED,
-        warnings: &["expires in 9d", "keyslip auth login claude"],
+        warnings: &["expires in", "keyslip auth login claude"],
         ..NOTHING
     },
     Row {

@@ -143,7 +143,8 @@ fn report<'a>(
 
 fn print(report: &Report<'_>) {
     println!("{}{}", report.verdict, report.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default());
-    let state = |origin: Option<Origin>| origin.map_or("pending".to_owned(), |origin| format!("from {}", origin.text()));
+    let state =
+        |origin: Option<Origin>| origin.map_or("pending".to_owned(), |origin| format!("from {}", origin.text()));
     for agent in report.agents {
         let until = agent.expires.map(|end| format!(", valid until {end}")).unwrap_or_default();
         let held = agent.held();

@@ -121,14 +121,7 @@ impl Vault for InCustody<'_> {
     }
 }
 
-fn refresh(
-    login: &AgentRef,
-    args: &Args,
-    store: &Store,
-    http: &Http,
-    vault: &dyn Vault,
-    site: &Site,
-) -> Refreshed {
+fn refresh(login: &AgentRef, args: &Args, store: &Store, http: &Http, vault: &dyn Vault, site: &Site) -> Refreshed {
     let renewed = match Definition::find(&login.agent, &site.config) {
         Ok(Some(definition)) => {
             let job = Job { store, login, definition: &definition, http, vault, forced: !args.due };

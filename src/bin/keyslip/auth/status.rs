@@ -47,9 +47,9 @@ pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec
             all.extend(of_host(agent, config, store, site));
         }
     }
-    for index in 0..all.len() {
-        let name = AgentRef { agent: all[index].agent.clone(), account: Account::default() };
-        all[index].selected = store.resolve(&name).is_ok_and(|account| account == all[index].account);
+    for login in &mut all {
+        let name = AgentRef { agent: login.agent.clone(), account: Account::default() };
+        login.selected = store.resolve(&name).is_ok_and(|account| account == login.account);
     }
     all.sort_by(|one, two| (&one.agent, &one.account).cmp(&(&two.agent, &two.account)));
     Ok(all)
