@@ -62,7 +62,7 @@ pub fn one(job: &Job) -> Result<Outcome, Error> {
             return Ok(Outcome::NotDue(before.expires));
         }
     }
-    let _ours = job.store.hold(agent, account)?;
+    let _ours = job.store.hold_for_renewal(agent, account)?;
     let _whole = Uninterrupted::begin();
     let recovered = job.take_up()?;
     let Some(entry) = job.store.read(agent, account)? else { return job.gone() };

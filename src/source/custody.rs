@@ -194,6 +194,16 @@ impl<'a> Custody<'a> {
         Ok(entry.kept.clone())
     }
 
+    /// Removes what is in the place of `kept`, unless the entry names it.
+    ///
+    /// # Errors
+    /// When the keyring cannot be written.
+    pub fn drop_kept(&self, (agent, account): (&AgentName, &Account), kept: &Kept) -> Result<(), Error> {
+        let _hold = self.store.hold(agent, account)?;
+        let now = self.store.read(agent, account)?.map(|entry| entry.kept);
+        self.forget((agent, account), kept, now.as_ref()).map(drop)
+    }
+
     /// Removes a login from everywhere it was put.
     ///
     /// # Errors

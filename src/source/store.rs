@@ -131,13 +131,26 @@ impl Store {
         })
     }
 
+    /// Keeps others from renewing this login until the result is dropped. A new login need not wait for a
+    /// server.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn hold_for_renewal(&self, agent: &AgentName, account: &Account) -> Result<File, StoreError> {
+        self.hold_file(&format!(".renewing-{agent}@{account}"))
+    }
+
     /// Keeps others from changing this login, in more than one step, until the result is dropped.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn hold(&self, agent: &AgentName, account: &Account) -> Result<File, StoreError> {
-        self.locked(|_| Ok(()))
-            .and_then(|()| self.as_owner(|_| lock_file(&self.dir.join(format!(".lock-{agent}@{account}")))))
+        self.hold_file(&format!(".lock-{agent}@{account}"))
+    }
+
+    fn hold_file(&self, name: &str) -> Result<File, StoreError> {
+        self.locked(|_| Ok(()))?;
+        self.as_owner(|_| lock_file(&self.dir.join(name)))
     }
 
     /// Removes a login, and the switch to it; says whether there was one.

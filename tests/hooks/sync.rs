@@ -169,10 +169,22 @@ fn a_container_that_is_made_but_not_started_gets_its_variable_after_a_sync() {
 fn a_login_that_is_gone_from_the_store_is_kept_in_containers() {
     let Some(lab) = Lab::with_claude("hooks-sync-logout") else { return };
     let container = Bare::started(&lab, "crun", "");
-    lab.ok("keyslip auth logout claude");
+    // Not by `auth logout`, which takes it from containers too.
+    lab.ok("rm /var/lib/keyslip/tokens/claude-oauth.json");
     let said = lab.ok("keyslip sync");
     assert!(said.contains("is kept") && said.contains("keyslip revoke"), "{said}");
     assert_eq!(container.exec(SHOW), "<CLAUDE>\n<CLAUDE>");
+    container.end();
+    lab.assert_nothing_left("gone");
+}
+
+#[test]
+fn a_logout_takes_the_login_from_containers_and_names_what_it_cannot_take() {
+    let Some(lab) = Lab::with_claude("hooks-sync-logout") else { return };
+    let container = Bare::started(&lab, "crun", "");
+    let said = lab.ok("keyslip auth logout claude");
+    assert!(said.contains("took away claude") && said.contains("CLAUDE_CODE_OAUTH_TOKEN"), "{said}");
+    assert_eq!(container.exec("echo ${CLAUDE_CODE_OAUTH_TOKEN-none}; ls /run/secrets"), "none");
     container.end();
     lab.assert_nothing_left("logout");
 }

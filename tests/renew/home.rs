@@ -118,7 +118,14 @@ impl Home {
     pub fn remains(&self) -> Vec<String> {
         let files = fs::read_dir(self.path(".local/state/keyslip/tokens")).unwrap().flatten();
         let names = files.map(|file| file.file_name().into_string().unwrap());
-        names.filter(|name| !name.ends_with(".json") && name != ".lock" && !name.starts_with(".renewing-")).collect()
+        names
+            .filter(|name| {
+                !name.ends_with(".json")
+                    && name != ".lock"
+                    && !name.starts_with(".renewing-")
+                    && !name.starts_with(".lock-")
+            })
+            .collect()
     }
 
     /// `keyslip auth refresh`, with these arguments.

@@ -1,5 +1,6 @@
 //! `keyslip auth refresh`: logins that Keyslip renews, and then the containers that hold them.
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -60,8 +61,12 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let http = Http::new(Limits { connect: Limits::default().connect.min(total), total });
     let mut logins = Vec::new();
     for login in wanted(args, store)? {
-        let vault = InCustody { custody: Custody::new(store, config, site), login: &login };
+        let vault = InCustody { custody: Custody::new(store, config, site), login: &login, sealed: Cell::default() };
         let refreshed = refresh(&login, args, store, &http, &vault, site);
+        if let (Some(kept), "superseded" | "gone") = (vault.sealed.take(), refreshed.outcome) {
+            // A new login, or none, is there now; the renewed one must not stay in the keyring.
+            vault.custody.drop_kept((&login.agent, &login.account), &kept)?;
+        }
         // What is not Keyslip's to renew is of interest to whoever asks for it.
         if args.agent.is_some() || !matches!(refreshed.outcome, "not-ours" | "gone") {
             if !args.format.json {
@@ -108,6 +113,8 @@ fn wanted(args: &Args, store: &Store) -> anyhow::Result<Vec<AgentRef>> {
 struct InCustody<'a> {
     custody: Custody<'a>,
     login: &'a AgentRef,
+    /// Where the renewed login was put.
+    sealed: Cell<Option<Kept>>,
 }
 
 impl Vault for InCustody<'_> {
@@ -117,7 +124,9 @@ impl Vault for InCustody<'_> {
 
     fn seal(&self, entry: &Entry, login: &Secret) -> Result<Kept, String> {
         let name = (&self.login.agent, &self.login.account);
-        self.custody.keep_again(name, entry, login).map_err(|error| error.to_string())
+        let kept = self.custody.keep_again(name, entry, login).map_err(|error| error.to_string())?;
+        self.sealed.set(Some(kept.clone()));
+        Ok(kept)
     }
 }
 
