@@ -181,11 +181,16 @@ fn a_proxy_of_the_environment_is_asked_to_connect_and_sees_no_token() {
     let proxy = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let asked = std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
-        let mut head = [0; 4096];
-        let length = connection.read(&mut head).unwrap();
+        let mut head = Vec::new();
+        // It may come in pieces.
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0; 1];
+            assert_eq!(connection.read(&mut byte).unwrap(), 1);
+            head.extend(byte);
+        }
         connection.write_all(b"HTTP/1.1 403 FAKE\r\nContent-Length: 0\r\n\r\n").unwrap();
         let rest = connection.read(&mut [0; 1]).unwrap_or(0);
-        (String::from_utf8_lossy(&head[..length]).into_owned(), rest)
+        (String::from_utf8_lossy(&head).into_owned(), rest)
     });
     let output = finish(home.command(&[], &["auth", "refresh"]).env("HTTPS_PROXY", &proxy).spawn().unwrap());
     assert!(output.stderr.contains("proxy") && output.stderr.contains("nothing was sent"), "{output}");
