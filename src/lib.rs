@@ -61,8 +61,6 @@ pub mod launch;
 pub mod backend;
 #[cfg(feature = "login")]
 pub mod import;
-#[cfg(feature = "login")]
-pub mod login;
 
 pub mod clock;
 pub mod config;
