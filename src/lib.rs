@@ -52,6 +52,9 @@ pub mod lifetime;
 
 pub mod launch;
 
+#[cfg(feature = "login")]
+pub mod login;
+
 pub mod clock;
 pub mod config;
 pub mod journal;

@@ -9,6 +9,8 @@ mod identity;
 mod memfd;
 mod mounts;
 mod supervise;
+#[cfg(feature = "login")]
+mod terminal;
 
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
@@ -16,6 +18,8 @@ pub use identity::{FsIdentity, as_user};
 pub use memfd::{memory_file, secure_stdio};
 pub use mounts::set_mount_attributes;
 pub use supervise::{Ended, supervise};
+#[cfg(feature = "login")]
+pub use terminal::Signals;
 
 use std::io;
 use std::path::Path;
