@@ -27,10 +27,13 @@
 //! `keyslip-launch`, which the hook puts in front of a container's command ([`launch`]); and
 //! `keyslip`, the command line.
 //!
-//! Beside the way: `backend` (keyrings, sealed credentials and helpers) and `import` (logins taken
-//! over from other tools), both with the feature `login`; [`config`] (what the operator says),
-//! [`site`] (where things are for this user), [`json`] (lossless edits), [`names`], [`secret`],
-//! [`clock`] and [`journal`] (values with rules), and [`sys`], the only module with unsafe code.
+//! How a login gets in, with the feature `login` and for the command line alone: `login` (a client's own
+//! login program, in a terminal), `backend` (keyrings, sealed credentials and helpers), `renew` (logins
+//! that live for hours) and `import` (logins of other tools).
+//!
+//! Beside the way: [`config`] (what the operator says), [`document`] (TOML with places), [`site`] (where
+//! things are for this user), [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`]
+//! (values with rules), and [`sys`], the only module with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -61,6 +64,8 @@ pub mod launch;
 pub mod backend;
 #[cfg(feature = "login")]
 pub mod import;
+#[cfg(feature = "login")]
+pub mod login;
 
 pub mod clock;
 pub mod config;

@@ -12,6 +12,8 @@ mod memfd;
 mod mounts;
 mod signals;
 mod supervise;
+#[cfg(feature = "login")]
+mod terminal;
 
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
@@ -22,6 +24,8 @@ pub use memfd::{memory_file, secure_stdio};
 pub use mounts::{own_directories, set_mount_attributes};
 pub use signals::Uninterrupted;
 pub use supervise::{Ended, supervise};
+#[cfg(feature = "login")]
+pub use terminal::Signals;
 
 use std::io;
 use std::path::Path;

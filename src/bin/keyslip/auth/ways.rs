@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use keyslip::agent::{Definition, Method};
 use keyslip::config::Config;
 use keyslip::ledger::Ledger;
-use keyslip::login::{printed, terminal};
+use keyslip::login;
+use keyslip::login::terminal::{self, Program};
 use keyslip::names::AgentName;
 use keyslip::secret::Secret;
 use keyslip::site::Site;
@@ -49,7 +50,7 @@ pub fn by_program(
         _ => taken_from_print(definition, method),
     };
     match result {
-        Err(error) if !asked && error.downcast_ref().is_some_and(terminal::Error::is_not_found) => {
+        Err(error) if !asked && is_not_found(&error) => {
             eprintln!(
                 "{} is not installed here; run `{}` where it is, and paste what it gives",
                 method.command[0],
@@ -61,18 +62,22 @@ pub fn by_program(
     }
 }
 
+fn is_not_found(error: &anyhow::Error) -> bool {
+    let captured = error.downcast_ref().is_some_and(|error| match error {
+        login::Error::Terminal(error) => matches!(error, terminal::Error::NotFound(_)),
+        _ => false,
+    });
+    captured || matches!(error.downcast_ref(), Some(terminal::Error::NotFound(_)))
+}
+
 fn taken_from_print(definition: &Definition, method: &Method) -> anyhow::Result<Got> {
     let kind = definition.kinds.iter().find(|kind| kind.name == method.kind);
     let prefix = kind.and_then(|kind| kind.recognise.prefix.as_deref());
     let (Some(prefix), Some(length)) = (prefix, method.length) else {
         bail!("the method {} needs a kind with a prefix, and a length, to find what is printed", method.name);
     };
-    let mut screen = printed::Screen::new(prefix, length);
-    let status = terminal::run(&method.command, &[], &mut screen)?;
-    if !status.success() {
-        bail!("{} ended with {status}; nothing was stored", method.command.join(" "));
-    }
-    let value = screen.finish()?;
+    let program = Program { argv: &method.command, env: &[] };
+    let value = login::capture(&program, prefix, length)?;
     Ok(Got { value, sole: false, kind: Some(method.kind.clone()) })
 }
 
@@ -83,8 +88,8 @@ fn written(
     site: &Site,
 ) -> anyhow::Result<Got> {
     let dir = PrivateDir::make(site)?;
-    let env = [(variable.to_owned(), dir.0.clone().into_os_string())];
-    let status = terminal::run(&method.command, &env, &mut terminal::Nobody)?;
+    let env = [(variable.into(), dir.0.clone().into_os_string())];
+    let status = terminal::run(&Program { argv: &method.command, env: &env }, |_| {})?;
     let path = dir.0.join(file);
     let opened = match File::open(&path) {
         Ok(opened) => opened,
