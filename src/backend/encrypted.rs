@@ -7,7 +7,7 @@
 //! `/var/lib/systemd/credential.secret`, or both. No running systemd is needed by root.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::process;
 use crate::secret::Secret;
@@ -15,6 +15,9 @@ use crate::site::{Whose, whose};
 
 /// A TPM takes its time.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The same when a container waits for it: less than whoever asks for it waits, who could not end it.
+const OPENING: Duration = Duration::from_secs(8);
 
 /// The first version that seals for users other than root.
 const FOR_USERS: u32 = 256;
@@ -55,7 +58,7 @@ pub enum Error {
 /// Whether this user can seal credentials here.
 #[must_use]
 pub fn is_available() -> bool {
-    usable().is_ok()
+    usable(LIMIT).is_ok()
 }
 
 /// Seals `secret` under `name`, which is needed to open it again: one line of base64.
@@ -64,7 +67,7 @@ pub fn is_available() -> bool {
 /// When this user cannot seal here, or systemd has no key that lasts.
 pub fn seal(name: &str, secret: &Secret) -> Result<String, Error> {
     // `auto` never means systemd's empty key: without TPM and without a disk for a key it fails.
-    let sealed = call("seal", name, &["encrypt", "--with-key=auto"], secret.expose(), "; use `--store file`")?;
+    let sealed = call("seal", name, &["encrypt", "--with-key=auto"], (secret.expose(), LIMIT), "; use `--store file`")?;
     // It breaks lines. What is sealed is no secret.
     let line: String = sealed.expose_text().unwrap_or_default().split_ascii_whitespace().collect();
     if line.is_empty() { Err(Error::NotSealed(name.to_owned())) } else { Ok(line) }
@@ -76,23 +79,24 @@ pub fn seal(name: &str, secret: &Secret) -> Result<String, Error> {
 /// When it was sealed under another name or on another host, or is not what it was.
 pub fn open(name: &str, sealed: &str) -> Result<Secret, Error> {
     let advice = "; if the host's key or TPM has changed, log in again";
-    call("open", name, &["decrypt"], sealed.as_bytes(), advice)
+    call("open", name, &["decrypt"], (sealed.as_bytes(), OPENING), advice)
 }
 
 fn call(
     what: &'static str,
     name: &str,
     arguments: &[&str],
-    input: &[u8],
+    (input, limit): (&[u8], Duration),
     advice: &'static str,
 ) -> Result<Secret, Error> {
+    let begin = Instant::now();
     let mut command = program();
     command.args(arguments);
-    if usable()? {
+    if usable(limit)? {
         command.arg("--user");
     }
     command.arg(format!("--name={name}")).args(["-", "-"]);
-    let ended = process::run(command, input, LIMIT)?;
+    let ended = process::run(command, input, limit.saturating_sub(begin.elapsed()))?;
     if ended.status.success() {
         return Ok(ended.stdout);
     }
@@ -101,10 +105,10 @@ fn call(
 }
 
 /// Whether `--user` is needed, if `systemd-creds` can be used at all.
-fn usable() -> Result<bool, Error> {
+fn usable(limit: Duration) -> Result<bool, Error> {
     let mut command = program();
     command.arg("--version");
-    let ended = process::run(command, b"", LIMIT).map_err(|error| Error::Missing(error.to_string()))?;
+    let ended = process::run(command, b"", limit).map_err(|error| Error::Missing(error.to_string()))?;
     let version = version(ended.stdout.expose_text().unwrap_or_default());
     let version = version.ok_or_else(|| Error::Missing("it does not tell its version".to_owned()))?;
     match whose() {
