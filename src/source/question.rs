@@ -48,7 +48,7 @@ pub enum Question {
 
 impl Question {
     /// For the keyring item that keeps a stored login. `item` tells it from an earlier one; without it
-    /// any is meant.
+    /// one is meant that somebody else has put there.
     #[must_use]
     pub fn stored_item(agent: &AgentName, account: &Account, item: Option<&str>) -> Self {
         Self::Keyring(item_attributes(agent, account, item))
@@ -59,6 +59,15 @@ impl Question {
     pub fn keychain_item(program: &[String], agent: &AgentName, account: &Account, item: &str) -> Self {
         let account = keychain_account(agent, account, item);
         Self::Keychain { program: program.to_vec(), service: SERVICE.to_owned(), account }
+    }
+
+    /// Whether an item of a keyring that has what was asked for may be the answer. One of ours belongs to
+    /// the entry that names it: without that it is of a login that was removed or has expired.
+    #[must_use]
+    pub fn means(&self, item: &BTreeMap<String, String>) -> bool {
+        let Self::Keyring(asked) = self else { return false };
+        let ours = asked.get("service").is_some_and(|service| service == SERVICE);
+        !ours || asked.contains_key("item") || !item.contains_key("item")
     }
 
     /// How long the answer may take, in seconds.

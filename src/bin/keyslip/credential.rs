@@ -40,7 +40,8 @@ fn answer(question: &Question) -> Answer {
         Question::Keyring(attributes) => {
             let attributes: Vec<(&str, &str)> = attributes.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let items = keyring::Keyring::open().and_then(|keyring| keyring.find(&attributes));
-            items.map(|items| items.into_iter().next().map(|item| item.secret)).map_err(|error| error.to_string())
+            let wanted = |item: &keyring::Item| question.means(&item.attributes);
+            items.map(|items| items.into_iter().find(wanted).map(|item| item.secret)).map_err(|error| error.to_string())
         }
         Question::Encrypted { name, sealed } => {
             encrypted::open(name, sealed).map(Some).map_err(|error| error.to_string())
