@@ -23,7 +23,7 @@ pub enum Change {
     Filled,
     /// There is still no credential.
     Pending,
-    /// The store has none any more; the container keeps what it has.
+    /// There is none any more, or nobody can get at it; the container keeps what it has.
     Kept,
     /// It was taken away before and is left alone.
     Revoked,
@@ -32,7 +32,7 @@ pub enum Change {
 }
 
 /// What became of one container.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Synced {
     /// Its id in the engine.
     pub container: String,
@@ -40,8 +40,19 @@ pub struct Synced {
     pub changes: Vec<(String, Change)>,
     /// Variables whose old value its running processes still have; only a restart changes that.
     pub old_env: Vec<String>,
+    /// Why there is no credential for what is pending or kept.
+    pub reasons: Vec<String>,
     /// What failed.
     pub problems: Vec<String>,
+}
+
+impl Synced {
+    /// Keeps the reasons that explain `change`.
+    fn add_reasons(&mut self, change: Change, journal: Journal) {
+        if matches!(change, Change::Pending | Change::Kept) {
+            self.reasons.extend(journal.warnings);
+        }
+    }
 }
 
 /// Compares everything the container of `record` holds with the sources, and updates it.
@@ -50,26 +61,30 @@ pub struct Synced {
 /// When the record cannot be written. What fails for one agent or secret is told in the result.
 pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) -> Result<Synced, Error> {
     let dir = ledger.sandbox(&record.id);
-    let mut result =
-        Synced { container: record.container.clone(), changes: Vec::new(), old_env: Vec::new(), problems: Vec::new() };
-    let mut journal = Journal::default();
+    let mut result = Synced { container: record.container.clone(), ..Synced::default() };
     let process = record.process;
     let mut old = Vec::new();
     for agent in &mut record.agents {
         let name = agent.asked();
+        let mut journal = Journal::default();
         match sync_agent(&dir, agent, process, config, site, &mut journal, &mut old) {
             Ok(change) => {
                 if matches!(change, Change::Updated | Change::Filled) {
                     result.old_env.extend(agent.env.iter().cloned());
                 }
+                result.add_reasons(change, journal);
                 result.changes.push((name.to_string(), change));
             }
             Err(error) => result.problems.push(format!("{name}: {error}")),
         }
     }
     for secret in &mut record.secrets {
+        let mut journal = Journal::default();
         match sync_secret(&dir, secret, config, site, &mut journal) {
-            Ok(change) => result.changes.push((format!("secret {}", secret.name), change)),
+            Ok(change) => {
+                result.changes.push((format!("secret {}", secret.name), change));
+                result.add_reasons(change, journal);
+            }
             Err(error) => result.problems.push(format!("secret {}: {error}", secret.name)),
         }
     }

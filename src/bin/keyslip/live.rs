@@ -59,9 +59,8 @@ pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
         let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
         let synced = lifetime::sync(&ledger, &mut record, &config, site).unwrap_or_else(|error| Synced {
             container: record.container.clone(),
-            changes: Vec::new(),
-            old_env: Vec::new(),
             problems: vec![error.to_string()],
+            ..Synced::default()
         });
         if synced.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
             ledger::audit(&site.state, Event::Synced, &record.engine, &record.container, Some(&record), None);
@@ -73,14 +72,14 @@ pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
 
 /// Prints what became of containers.
 pub fn print_synced(results: &[Synced]) {
-    for Synced { container, changes, old_env, problems } in results {
+    for Synced { container, changes, old_env, reasons, problems } in results {
         for (what, change) in changes {
             let text = match change {
                 Change::Current => "is current",
                 Change::Updated => "was updated",
                 Change::Filled => "was pending and is delivered now",
-                Change::Pending => "is still pending: there is no credential",
-                Change::Kept => "is kept: the store has none any more; `keyslip revoke` takes it away",
+                Change::Pending => "is still pending",
+                Change::Kept => "is kept as it is; `keyslip revoke` takes it away",
                 Change::OwnLogin => "was pending and has a login of its own now; it is left alone",
                 Change::Revoked => "was revoked and is left alone",
             };
@@ -92,8 +91,8 @@ pub fn print_synced(results: &[Synced]) {
                 old_env.join(", ")
             );
         }
-        for problem in problems {
-            println!("{container:.24}: {problem}");
+        for line in reasons.iter().chain(problems) {
+            println!("{}", output::plain(&format!("{container:.24}: {line}")));
         }
     }
 }
