@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant as Moment};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,13 +21,27 @@ use crate::sys::{self, Helper};
 /// What the helper may take beyond the limit of what it asks itself.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Asks `question`. What goes wrong is an answer too: nobody can say.
+/// A keyring that needs longer to say nothing does not answer at all.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Asks `question`. What goes wrong is an answer too: nobody can say. A keyring that does not answer is
+/// waited for once, for a start has a limit and may look for many logins.
 pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
     let Some(program) = program() else {
         return Answer::Unavailable("/proc/self/exe cannot be read, so the program keyslip is not found".to_owned());
     };
-    ask_program(&program, question, keeper, site)
-        .unwrap_or_else(|error| Answer::Unavailable(format!("{} credential get: {error}", program.display())))
+    static SILENT: OnceLock<String> = OnceLock::new();
+    let of_keyring = matches!(question, Question::Keyring(_));
+    if let (true, Some(why)) = (of_keyring, SILENT.get()) {
+        return Answer::Unavailable(why.clone());
+    }
+    let begin = Moment::now();
+    let answer = ask_program(&program, question, keeper, site)
+        .unwrap_or_else(|error| Answer::Unavailable(format!("{} credential get: {error}", program.display())));
+    if let (true, Answer::Unavailable(why)) = (of_keyring && begin.elapsed() >= SILENCE, &answer) {
+        let _ = SILENT.set(why.clone());
+    }
+    answer
 }
 
 /// The program `keyslip`: beside this one, which knows its own place from the kernel.
