@@ -62,6 +62,7 @@ impl Synced {
 pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) -> Result<Synced, Error> {
     let dir = ledger.sandbox(&record.id);
     let mut result = Synced { container: record.container.clone(), ..Synced::default() };
+    let held: Vec<_> = record.agents.iter().map(|agent| (agent.held(), agent.expires)).collect();
     let process = record.process;
     let mut old = Vec::new();
     for agent in &mut record.agents {
@@ -90,7 +91,8 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     }
     // A file that was mounted anew is written down even when a later one failed.
     let changed = result.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled));
-    if changed || !old.is_empty() {
+    let held_otherwise = !record.agents.iter().map(|agent| (agent.held(), agent.expires)).eq(held);
+    if changed || held_otherwise || !old.is_empty() {
         record.write(&dir)?;
     }
     for path in old {
@@ -118,6 +120,8 @@ fn sync_agent(
         return Ok(if agent.status == Status::Pending { Change::Pending } else { Change::Kept });
     }
     if agent.status == Status::Delivered && agent.fingerprint == order.fingerprint {
+        // The same value may be another login's by now.
+        (agent.login, agent.origin, agent.expires) = (order.login, order.origin, order.expires);
         return Ok(Change::Current);
     }
     // A login that the user made inside meanwhile is theirs.
