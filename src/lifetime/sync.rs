@@ -119,7 +119,9 @@ fn sync_agent(
     if order.origin.is_none() {
         return Ok(if agent.status == Status::Pending { Change::Pending } else { Change::Kept });
     }
-    if agent.status == Status::Delivered && agent.fingerprint == order.fingerprint {
+    // Without a key for fingerprints nobody can say that it is the same.
+    let is_same = agent.fingerprint.is_some() && agent.fingerprint == order.fingerprint;
+    if agent.status == Status::Delivered && is_same {
         // The same value may be another login's by now.
         (agent.login, agent.origin, agent.expires) = (order.login, order.origin, order.expires);
         return Ok(Change::Current);
@@ -194,7 +196,8 @@ fn sync_secret(
     let Some(content) = &order.content else {
         return Ok(if secret.status == Status::Pending { Change::Pending } else { Change::Kept });
     };
-    if secret.status == Status::Delivered && secret.fingerprint == order.fingerprint {
+    let is_same = secret.fingerprint.is_some() && secret.fingerprint == order.fingerprint;
+    if secret.status == Status::Delivered && is_same {
         return Ok(Change::Current);
     }
     let path = dir.join(&secret.file.host);
