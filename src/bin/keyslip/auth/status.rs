@@ -41,7 +41,7 @@ pub struct Login {
 
 /// Every login of this host.
 pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec<Login>> {
-    let mut all: Vec<Login> = store.list()?.into_iter().map(|login| stored(login, config, store, site)).collect();
+    let mut all: Vec<Login> = store.list()?.into_iter().filter_map(|login| stored(login, config, store, site)).collect();
     for agent in agent::built_in() {
         if !all.iter().any(|login| login.agent == agent && login.account.is_default()) {
             all.extend(of_host(agent, config, store, site));
@@ -55,7 +55,8 @@ pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec
     Ok(all)
 }
 
-fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store, site: &Site) -> Login {
+/// A stored login; nothing if it has been removed since it was listed.
+fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store, site: &Site) -> Option<Login> {
     let definition = Definition::find(&agent, &site.config).ok().flatten();
     let mut login = Login {
         agent,
@@ -70,9 +71,8 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
         advice: None,
     };
     let entry = match store.read(&login.agent, &login.account) {
-        Ok(Some(entry)) => entry,
-        Ok(None) => return Login { advice: Some("it has just been removed".to_owned()), ..login },
-        Err(error) => return Login { advice: Some(error.to_string()), ..login },
+        Ok(entry) => entry?,
+        Err(error) => return Some(Login { advice: Some(error.to_string()), ..login }),
     };
     let life = Life::of(entry.expires, Instant::now());
     login.store = entry.kept.backend();
@@ -88,7 +88,7 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
         Err(why) => {
             login.state = "unavailable";
             login.advice = Some(why);
-            return login;
+            return Some(login);
         }
     }
     let at_its_end = match life {
@@ -103,7 +103,7 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
             definition.map(|it| format!("to renew it, {}", it.login))
         };
     }
-    login
+    Some(login)
 }
 
 /// The login of the host's own client, if containers would get it.
