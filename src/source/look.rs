@@ -105,6 +105,8 @@ impl Look<'_> {
         }
         let value = match open(&entry, (agent, account), store, self.config, self.site) {
             Ok(value) => value,
+            // Another login has taken its place, and what it named went with it.
+            Err(_) if store.has_changed(agent, account, &entry) => return self.stored(store, account, journal),
             Err(why) => return Ok(Step::Stop(format!("{why}{}", self.how_to_log_in(account)))),
         };
         let kind = self.definition.and_then(|it| it.recognise(&value));

@@ -92,6 +92,12 @@ impl Store {
         })
     }
 
+    /// Whether the login is kept elsewhere by now than `entry` says, or was removed.
+    #[must_use]
+    pub fn has_changed(&self, agent: &AgentName, account: &Account, entry: &Entry) -> bool {
+        self.read(agent, account).is_ok_and(|now| now.is_none_or(|now| now.kept != entry.kept))
+    }
+
     /// Writes a login: whole or not at all, and on the disk when this returns.
     ///
     /// # Errors

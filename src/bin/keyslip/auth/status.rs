@@ -85,6 +85,9 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
             let kind = definition.as_ref().and_then(|it| it.recognise(&value));
             login.kind = kind.map(|kind| kind.title.clone());
         }
+        Err(_) if store.has_changed(&login.agent, &login.account, &entry) => {
+            return stored(AgentRef { agent: login.agent, account: login.account }, config, store, site);
+        }
         Err(why) => {
             login.state = "unavailable";
             login.advice = Some(why);
