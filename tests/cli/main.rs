@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod capture;
 mod logins;
 
 use lab::Lab;

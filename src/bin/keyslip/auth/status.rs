@@ -41,7 +41,8 @@ pub struct Login {
 
 /// Every login of this host.
 pub fn logins(config: &Config, store: &Store, site: &Site) -> anyhow::Result<Vec<Login>> {
-    let mut all: Vec<Login> = store.list()?.into_iter().filter_map(|login| stored(login, config, store, site)).collect();
+    let mut all: Vec<Login> =
+        store.list()?.into_iter().filter_map(|login| stored(login, config, store, site)).collect();
     for agent in agent::built_in() {
         if !all.iter().any(|login| login.agent == agent && login.account.is_default()) {
             all.extend(of_host(agent, config, store, site));
