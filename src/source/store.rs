@@ -41,6 +41,14 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// The note of a switch is not what it should be.
+    #[error("{path} holds no account's name; choose one with `keyslip auth switch {agent} ACCOUNT`")]
+    BrokenSwitch {
+        /// The file.
+        path: PathBuf,
+        /// The agent.
+        agent: AgentName,
+    },
 }
 
 /// A login that is being written.
@@ -167,10 +175,10 @@ impl Store {
         if self.as_owner(|uid| check(&self.dir, uid, OFlags::DIRECTORY))?.is_none() {
             return Ok(false);
         }
-        if !account.is_default() && self.switched(agent)?.as_ref() == Some(account) {
-            self.locked(|_| self.unlink(&self.switch_path(agent)))?;
-        }
-        self.locked(|_| {
+        self.locked(|uid| {
+            if !account.is_default() && self.read_switch(agent, uid)?.as_ref() == Some(account) {
+                self.unlink(&self.switch_path(agent))?;
+            }
             // What a renewal or a writer left behind may hold a refresh token.
             self.remove_renewal(agent, account)?;
             let _ = fs::remove_file(self.dir.join(NEW));
@@ -204,14 +212,15 @@ impl Store {
     /// # Errors
     /// As [`Store::resolve`].
     pub fn switched(&self, agent: &AgentName) -> Result<Option<Account>, StoreError> {
+        self.as_owner(|uid| self.read_switch(agent, uid))
+    }
+
+    fn read_switch(&self, agent: &AgentName, uid: u32) -> Result<Option<Account>, StoreError> {
         let path = self.switch_path(agent);
-        self.as_owner(|uid| {
-            let Some(file) = check(&path, uid, OFlags::empty())? else { return Ok(None) };
-            let broken = |reason: String| StoreError::Broken { path: path.clone(), reason };
-            let name = bounded(file, 0).map_err(broken)?;
-            let account = name.expose_text().map(str::trim).unwrap_or_default().parse();
-            account.map(Some).map_err(|_| broken("it holds no account's name".to_owned()))
-        })
+        let Some(file) = check(&path, uid, OFlags::empty())? else { return Ok(None) };
+        let name = bounded(file, 0).unwrap_or_default();
+        let account = name.expose_text().map(str::trim).unwrap_or_default().parse();
+        account.map(Some).map_err(|_| StoreError::BrokenSwitch { path, agent: agent.clone() })
     }
 
     /// Makes `account` the one that is meant by `agent` alone. It must be stored, unless it is the
