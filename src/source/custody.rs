@@ -130,10 +130,7 @@ impl<'a> Custody<'a> {
             let _ = self.forget((agent, account), &entry.kept, before.as_ref().map(|before| &before.kept));
             return Err(error.into());
         }
-        let _ = self.forget((agent, account), &entry.kept, Some(&entry.kept));
-        if let Some(before) = before {
-            let _ = self.forget((agent, account), &before.kept, Some(&entry.kept));
-        }
+        self.forget_all((agent, account), before.map(|before| before.kept), Some(&entry.kept));
         Ok(entry)
     }
 
@@ -209,36 +206,52 @@ impl<'a> Custody<'a> {
     /// # Errors
     /// When the store cannot be written.
     pub fn remove(&self, agent: &AgentName, account: &Account) -> Result<Removed, Error> {
-        let mut removed = Removed::default();
-        let before = match self.store.read(agent, account) {
-            Ok(None) => return Ok(removed),
-            other => other.ok().flatten(),
-        };
-        let _hold = self.store.hold(agent, account)?;
-        removed.entry = self.store.remove(agent, account)?;
-        let Some(before) = before else { return Ok(removed) };
-        let place = match before.kept {
-            Kept::Keyring(_) => "the keyring",
-            Kept::Keychain(_) => "the macOS keychain",
-            Kept::Here(_) | Kept::Encrypted(_) => return Ok(removed),
-        };
-        match self.forget((agent, account), &before.kept, None) {
-            Ok(0) => {}
-            Ok(_) => removed.from.push(place.to_owned()),
-            Err(error) => removed.left.push(format!(
-                "{place} still has it: {error}; remove the item of the service {SERVICE} for {agent}/{account} there"
-            )),
+        if matches!(self.store.read(agent, account), Ok(None)) && !self.store.was_in_keyring(agent, account) {
+            return Ok(Removed::default());
         }
-        Ok(removed)
+        let _hold = self.store.hold(agent, account)?;
+        let before = self.store.read(agent, account).ok().flatten();
+        let entry = self.store.remove(agent, account)?;
+        Ok(Removed { entry, ..self.forget_all((agent, account), before.map(|before| before.kept), None) })
+    }
+
+    /// Removes what is beside the store of this login and not what `keep` names: what `before` names, and
+    /// what is left in the keyring of earlier ones.
+    fn forget_all(&self, login: (&AgentName, &Account), before: Option<Kept>, keep: Option<&Kept>) -> Removed {
+        let (agent, account) = login;
+        let mut removed = Removed::default();
+        let mut places = Vec::new();
+        if let Some(before @ Kept::Keychain(_)) = &before {
+            places.push(("the macOS keychain", self.forget(login, before, keep)));
+        }
+        if matches!(before, Some(Kept::Keyring(_))) || self.store.was_in_keyring(agent, account) {
+            let done = self.forget_items(agent, account, keep);
+            if done.is_ok() && !matches!(keep, Some(Kept::Keyring(_))) {
+                let _ = self.store.forget_keyring(agent, account);
+            }
+            places.push(("the keyring", done));
+        }
+        for (place, done) in places {
+            match done {
+                Ok(0) => {}
+                Ok(_) => removed.from.push(place.to_owned()),
+                Err(error) => removed.left.push(format!(
+                    "{place} still has it: {error}; then log out again, or remove the item of the service {SERVICE} for \
+                     {agent}/{account} there"
+                )),
+            }
+        }
+        removed
     }
 
     fn put_item(&self, agent: &AgentName, account: &Account, item: &str, value: &Secret) -> Result<(), Error> {
+        self.store.note_keyring(agent, account)?;
         let attributes = item_attributes(agent, account, Some(item));
         Ok(self.keyring()?.put(&borrowed(&attributes), &format!("Keyslip: {agent} ({account})"), value)?)
     }
 
     /// Removes the items of this login from the keyring, but the one that `keep` names; says how many. What
-    /// cannot be removed now is removed when the login is written again.
+    /// cannot be removed now is removed when the login is written or removed again.
     fn forget_items(&self, agent: &AgentName, account: &Account, keep: Option<&Kept>) -> Result<usize, Error> {
         let keep = match keep {
             Some(Kept::Keyring(item)) => Some(item.as_str()),

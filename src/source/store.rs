@@ -290,6 +290,30 @@ impl Store {
     }
 }
 
+#[cfg(feature = "login")]
+impl Store {
+    /// Notes that something of this login is in the keyring, before it is: a writer that is killed, or that
+    /// finds the keyring locked, leaves it there.
+    pub(super) fn note_keyring(&self, agent: &AgentName, account: &Account) -> Result<(), StoreError> {
+        let path = self.keyring_note(agent, account);
+        self.locked(|_| write_synced(&path, b"").map_err(|source| StoreError::Io { path: path.clone(), source }))
+    }
+
+    /// Whether that was noted.
+    pub(super) fn was_in_keyring(&self, agent: &AgentName, account: &Account) -> bool {
+        self.as_owner(|_| Ok(self.keyring_note(agent, account).exists())).unwrap_or(false)
+    }
+
+    /// Nothing of this login is in the keyring any more.
+    pub(super) fn forget_keyring(&self, agent: &AgentName, account: &Account) -> Result<(), StoreError> {
+        self.locked(|_| self.unlink(&self.keyring_note(agent, account)).map(drop))
+    }
+
+    fn keyring_note(&self, agent: &AgentName, account: &Account) -> PathBuf {
+        self.dir.join(format!(".keyring-{agent}@{account}"))
+    }
+}
+
 /// Waits until nobody else has the lock at `path`.
 fn lock_file(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Io { path: path.to_owned(), source };

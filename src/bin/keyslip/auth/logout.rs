@@ -23,12 +23,15 @@ pub fn run(
     let removed = Custody::new(store, config, site).remove(agent, account)?;
     // What was put into containers is taken away even when the store has forgotten it.
     let revoked = live::revoke_login(&Ledger::at(&site.runtime), &what, site);
-    if !removed.entry && revoked.results.is_empty() && revoked.problems.is_empty() {
+    let nothing = !removed.entry && removed.from.is_empty() && removed.left.is_empty();
+    if nothing && revoked.results.is_empty() && revoked.problems.is_empty() {
         bail!("there is no stored login for {what}; `keyslip auth status` lists those there are");
     }
     if removed.entry {
         let places: String = removed.from.iter().map(|place| format!(" and from {place}")).collect();
         println!("removed the login for {what} from the store{places}");
+    } else if let Some(place) = removed.from.first() {
+        println!("removed from {place} what was left there of the login for {what}");
     }
     live::print_revoked(&revoked.results);
     let mut left = removed.left;
