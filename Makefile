@@ -47,6 +47,7 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,system user)
 	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-hook $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
+	ln -sfn $(PREFIX)/bin/keyslip $(DESTDIR)$(LIBEXECDIR)/keyslip
 	install -m 644 config/systemd/keyslip-tmpfs.service config/systemd/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 644 config/systemd/user/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/user/
 	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
