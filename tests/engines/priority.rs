@@ -70,7 +70,7 @@ const TABLE: &[Row] = &[
         stored: Some(-1),
         host: Some(8),
         file: HOST,
-        warnings: &["expired", "short-lived", "7h59m"],
+        warnings: &["expired", "short-lived", "it ends in"],
         ..NOTHING
     },
     Row { name: "the host's login alone", host: Some(8), file: HOST, warnings: &["short-lived"], ..NOTHING },
