@@ -18,8 +18,8 @@ pub use expiry::{expires_at, is_renewed_inside};
 pub use outer::{only_the_login, unwrap};
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 
+#[cfg(test)]
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::document::{Document, line_and_column};
@@ -47,6 +47,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Its definition is unreadable or could have been written by somebody else.
+    #[error(transparent)]
+    File(#[from] crate::config::Error),
     /// The credential is nothing the agent takes.
     #[error("the credential for {agent} is of no kind it takes; it takes {kinds}")]
     Unrecognised {
@@ -91,18 +94,18 @@ impl Definition {
     /// When a file is there and cannot be used.
     pub fn find(agent: &AgentName, config: &Path) -> Result<Option<Self>, Error> {
         let path = config.join("agents.d").join(format!("{agent}.toml"));
-        match fs::read_to_string(&path) {
-            Ok(text) => {
+        // It says what is run and where refresh tokens are sent, so it is read like the configuration.
+        match crate::config::read(&path)? {
+            Some(text) => {
                 let invalid = |reason| Error::Definition { path: path.clone(), reason };
                 let definition = Self::from_toml(&text).map_err(invalid)?;
                 definition.check().map_err(invalid)?;
                 Ok(Some(definition))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            None => {
                 let found = BUILT_IN.iter().find(|(name, _)| *name == agent.as_str());
                 Ok(found.map(|(_, bytes)| postcard::from_bytes(bytes).expect("the build script wrote it")))
             }
-            Err(error) => Err(Error::Definition { path, reason: error.to_string() }),
         }
     }
 

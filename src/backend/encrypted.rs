@@ -58,7 +58,15 @@ pub enum Error {
 /// Whether this user can seal credentials here.
 #[must_use]
 pub fn is_available() -> bool {
-    usable(LIMIT).is_ok()
+    check().is_ok()
+}
+
+/// Makes sure that this user can seal credentials here.
+///
+/// # Errors
+/// Why not.
+pub fn check() -> Result<(), Error> {
+    usable(LIMIT).map(drop)
 }
 
 /// Seals `secret` under `name`, which is needed to open it again: one line of base64.

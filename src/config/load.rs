@@ -72,7 +72,11 @@ pub fn load(dir: &Path) -> Result<Config, Error> {
     merged.finish()
 }
 
-fn read(path: &Path) -> Result<Option<String>, Error> {
+/// Reads a file of the configuration, if there is one.
+///
+/// # Errors
+/// When it is unreadable, or could have been written by somebody else.
+pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
         Ok(file) => file,

@@ -10,7 +10,7 @@ mod load;
 pub use file::{
     Allow, Backend, CredentialHelper, EngineSettings, HelperOutput, Level, OnMissing, OnShadow, OneOrMany, Passthrough,
 };
-pub use load::{Error, load};
+pub use load::{Error, load, read};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

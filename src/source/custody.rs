@@ -41,9 +41,6 @@ pub enum Error {
     /// Sealing as another user.
     #[error("systemd-creds would seal this for root and not for uid {0}; run this as that user")]
     ForeignSeal(u32),
-    /// `systemd-creds` is missing.
-    #[error("this host has no systemd-creds (systemd 250) that could seal a login; use --store file")]
-    NoSeal,
     /// A credential helper is only ever read.
     #[error(
         "logins come from the credential helper of [store.command], which is only asked; put the login where it looks, or use --store file"
@@ -95,8 +92,7 @@ impl<'a> Custody<'a> {
             Backend::Command => Err(Error::Helper),
             Backend::Encrypted => match self.store.keeper().user {
                 Some((uid, _)) => Err(Error::ForeignSeal(uid)),
-                None if encrypted::is_available() => Ok((Backend::Encrypted, None)),
-                None => Err(Error::NoSeal),
+                None => encrypted::check().map(|()| (Backend::Encrypted, None)).map_err(Into::into),
             },
             Backend::Keyring if system => Err(Error::SystemKeyring),
             Backend::Keyring => {

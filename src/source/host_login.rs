@@ -34,7 +34,10 @@ impl Place {
     pub fn name(&self) -> String {
         match self {
             Self::Ask(name, _) => (*name).to_owned(),
-            Self::Files(files) => files.first().map(|(_, path)| path.display().to_string()).unwrap_or_default(),
+            Self::Files(files) => {
+                let paths: Vec<String> = files.iter().map(|(_, path)| path.display().to_string()).collect();
+                paths.join(" and ")
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ impl Look<'_> {
             Ok(value) => value,
             // Another login has taken its place, and what it named went with it.
             Err(_) if store.has_changed(agent, account, &entry) => return self.stored(store, account, journal),
-            Err(why) => return Ok(Step::Stop(format!("{why}{}", self.how_to_log_in(account)))),
+            Err(why) => return Ok(Step::Stop(format!("{why}; then run `keyslip sync`"))),
         };
         let kind = self.definition.and_then(|it| it.recognise(&value));
         if let Life::Expiring { left } = life
@@ -267,7 +267,12 @@ pub fn open(
     let login = AgentRef { agent: agent.clone(), account: account.clone() };
     match helper::ask(&question, store.keeper(), site) {
         Answer::Found { credential, .. } => Ok(Secret::from_text(&credential)),
-        Answer::None => Err(format!("the login of {login} is kept {place}, where it is no more")),
+        Answer::None => {
+            let account = if account.is_default() { String::new() } else { format!(" --account {account}") };
+            Err(format!(
+                "the login of {login} is kept {place}, where it is no more; log in again with `keyslip auth login {agent}{account}`"
+            ))
+        }
         Answer::Unavailable(why) => Err(format!("the login of {login} is kept {place}, which cannot be read: {why}")),
     }
 }

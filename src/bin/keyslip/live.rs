@@ -8,6 +8,7 @@ use keyslip::ledger::{self, Event, Ledger, Liveness, Record, liveness};
 use keyslip::lifetime::{self, Change, Revoked, Synced};
 use keyslip::names::AgentRef;
 use keyslip::site::Site;
+use keyslip::source::Origin;
 
 use crate::output::{self, Format};
 
@@ -134,7 +135,12 @@ pub struct Done {
 
 /// Takes a login away from every container that holds it.
 pub fn revoke_login(ledger: &Ledger, login: &AgentRef, site: &Site) -> Done {
-    revoke_from(ledger, live(ledger), |name| name == Some(login), site)
+    let mut records = live(ledger);
+    // What the host's own client has logged in with is not this login, whatever its name.
+    records.retain(|record| {
+        record.agents.iter().any(|agent| agent.held() == *login && agent.origin != Some(Origin::HostLogin))
+    });
+    revoke_from(ledger, records, |name| name == Some(login), site)
 }
 
 fn revoke_from(ledger: &Ledger, records: Vec<Record>, wanted: impl Fn(Option<&AgentRef>) -> bool, site: &Site) -> Done {

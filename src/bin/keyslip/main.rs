@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Store, show and remove logins.
+    /// Log in; show, switch, renew, import and remove logins.
     #[command(subcommand)]
     Auth(auth::Auth),
     /// Answer questions of the runtime shim and the hooks about keyrings and credential helpers.

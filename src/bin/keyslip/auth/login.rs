@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside, only_the_login};
+use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside, only_the_login, unwrap};
 use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Backend, Config};
 use keyslip::names::{Account, AgentName, AgentRef};
@@ -66,8 +66,8 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     // Known before anybody logs in: a login that cannot be kept would be lost.
     let (rests, why) = custody.choose(wanted)?;
     let got = get(args, &definition, config, store, site)?;
-    let kind = recognise(&definition, &got)?;
-    let (left_out, mut value) = only_the_login(kind, got.value);
+    let (kind, value) = recognise(&definition, &got)?;
+    let (left_out, mut value) = only_the_login(kind, value);
     let held = |refresh: &Refresh| (got.sole || refresh.reusable) && has(&value, &refresh.token);
     let renewable = kind.refresh.as_ref().is_some_and(held);
     let shared = !got.sole && kind.refresh.as_ref().is_some_and(|it| !it.reusable && has(&value, &it.token));
@@ -152,16 +152,15 @@ fn named<'a>(definition: &'a Definition, name: &str) -> anyhow::Result<&'a Metho
     })
 }
 
-fn recognise<'a>(definition: &'a Definition, got: &Got) -> anyhow::Result<&'a Kind> {
-    let kind = definition.recognise(&got.value);
-    match (kind, &got.kind) {
+fn recognise<'a>(definition: &'a Definition, got: &Got) -> anyhow::Result<(&'a Kind, Secret)> {
+    match (unwrap(definition, &got.value), &got.kind) {
         (None, None) => bail!(
             "this is no credential that {} takes; it takes {}. Nothing was stored",
             definition.title,
             definition.kinds_text()
         ),
-        (Some(kind), None) => Ok(kind),
-        (Some(kind), Some(wanted)) if kind.name == *wanted => Ok(kind),
+        (Some(known), None) => Ok(known),
+        (Some(known), Some(wanted)) if known.0.name == *wanted => Ok(known),
         (_, Some(wanted)) => {
             let wanted = definition.kinds.iter().find(|kind| kind.name == *wanted);
             let title = wanted.map_or("credential", |kind| kind.title.as_str());

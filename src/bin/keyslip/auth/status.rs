@@ -104,10 +104,14 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
         login.advice = if entry.renewable {
             Some("to renew it, run `keyslip auth refresh`".to_owned())
         } else {
-            definition.map(|it| format!("to renew it, {}", it.login))
+            definition.map(|it| format!("to renew it, {}{}", it.login, with_account(&login.account)))
         };
     }
     Some(login)
+}
+
+fn with_account(account: &Account) -> String {
+    if account.is_default() { String::new() } else { format!(" (with --account {account})") }
 }
 
 /// The login of the host's own client, if containers would get it.
@@ -163,6 +167,7 @@ pub fn print_logins(logins: &[Login]) {
     let mut rows = vec![output::row(["AGENT", "ACCOUNT", "STATE", "STORE", "KIND", "EXPIRES"])];
     for login in logins {
         let expires = match login.expires_at {
+            _ if login.state == "broken" => "?".to_owned(),
             Some(end) if end > now => format!("{end} (in {})", span(end.since(now))),
             Some(end) => format!("{end}"),
             None => "never".to_owned(),
