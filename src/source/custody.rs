@@ -123,7 +123,10 @@ impl<'a> Custody<'a> {
         let kept = self.seal((agent, account), value, rests)?;
         let entry = Entry { kept, created, expires, renewable };
         if let Err(error) = self.store.write(agent, account, &entry) {
-            let _ = self.forget((agent, account), &entry.kept, before.as_ref().map(|before| &before.kept));
+            // It may be there all the same: what the entry names now is kept.
+            if let Ok(now) = self.store.read(agent, account) {
+                self.forget_all((agent, account), Some(entry.kept), now.map(|now| now.kept).as_ref());
+            }
             return Err(error.into());
         }
         self.forget_all((agent, account), before.map(|before| before.kept), Some(&entry.kept));
