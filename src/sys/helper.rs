@@ -17,6 +17,8 @@ pub struct Helper {
     /// What it prints.
     pub output: OwnedFd,
     pid: libc::pid_t,
+    /// What was to be done about children that end.
+    before: libc::sighandler_t,
 }
 
 /// Starts `program` with these arguments and this environment and nothing else, in a process group of
@@ -30,6 +32,9 @@ pub fn start_helper(program: &CStr, argv: &[&CStr], env: &[&CStr], user: Option<
     let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
     let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: sets a disposition to its default; no handler runs. Whoever started this program may have it
+    // ignored, and then nobody can be waited for, by this program or by the other one.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: this program has one thread; the child calls only what is safe after a fork. Program,
     // arguments and environment are NUL-terminated and outlive it; both vectors end with null.
     let pid = unsafe { libc::fork() };
@@ -57,7 +62,14 @@ pub fn start_helper(program: &CStr, argv: &[&CStr], env: &[&CStr], user: Option<
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(Helper { input: Some(input), output, pid })
+    Ok(Helper { input: Some(input), output, pid, before })
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // SAFETY: puts back what was there; this program installs no handlers.
+        unsafe { libc::signal(libc::SIGCHLD, self.before) };
+    }
 }
 
 impl Helper {

@@ -36,6 +36,12 @@ pub fn end_on_closed_pipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// Lets programs that this one starts be waited for, whatever it was started with.
+pub fn wait_for_children() {
+    // SAFETY: sets a disposition to its default; no handler runs.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// `tmpfs` in `statfs(2)`'s `f_type`; the only file system Keyslip writes a secret to.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// `ramfs`, which is never swapped out either.

@@ -71,6 +71,7 @@ enum Command {
 fn main() -> ExitCode {
     // A reader that goes away, as in `keyslip list | head`, ends this program like any other.
     keyslip::sys::end_on_closed_pipe();
+    keyslip::sys::wait_for_children();
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(code) => code,
