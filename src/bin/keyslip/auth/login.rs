@@ -67,6 +67,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let (rests, why) = custody.choose(wanted)?;
     let got = get(args, &definition, config, store, site)?;
     let (kind, value) = recognise(&definition, &got)?;
+    check_whole(kind, &value)?;
     let (left_out, mut value) = only_the_login(kind, value);
     let held = |refresh: &Refresh| (got.sole || refresh.reusable) && has(&value, &refresh.token);
     let renewable = kind.refresh.as_ref().is_some_and(held);
@@ -169,6 +170,18 @@ fn recognise<'a>(definition: &'a Definition, got: &Got) -> anyhow::Result<(&'a K
             bail!("this is no {title}{form} of {}. Nothing was stored", definition.title)
         }
     }
+}
+
+/// A token is one piece: a variable cannot carry it otherwise, and the container would not start.
+fn check_whole(kind: &Kind, value: &Secret) -> anyhow::Result<()> {
+    let Some(prefix) = &kind.recognise.prefix else { return Ok(()) };
+    if value.len() == prefix.len() || !value.expose().iter().all(u8::is_ascii_graphic) {
+        bail!(
+            "this {} is cut off or has white space in it, as a copy from a narrow window has; copy it again. Nothing was stored",
+            kind.title
+        );
+    }
+    Ok(())
 }
 
 /// Until when the credential is valid. One that has ended is not stored.
