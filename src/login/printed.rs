@@ -118,9 +118,7 @@ impl Screen {
         }
         let screen = self.parser.screen_mut();
         let (old_rows, old_columns) = screen.size();
-        if rows > old_rows || columns > old_columns {
-            screen.set_size(rows.max(old_rows), columns.max(old_columns));
-        }
+        screen.set_size(rows.max(old_rows), columns.max(old_columns));
     }
 
     /// The program waits, so that what is on the screen is a whole picture.

@@ -224,6 +224,10 @@ fn a_line_below_that_may_go_on_is_a_doubt() {
     }
     let colours = format!("\x1b[33m{}\r\n\x1b[32mDone\x1b[39m\r\n\r\nbye\r\n", token(78));
     assert_eq!(shown(colours), Err(Doubt::Cut), "another colour is no continuation");
+    let rule = format!("{}\r\n------\r\n\r\nbye\r\n", token(78));
+    assert_eq!(shown(rule), Err(Doubt::Cut), "a drawn line is no continuation");
+    let wider = format!("{}\r\n{}\r\n\r\nbye\r\n", token(78), "x".repeat(90));
+    assert_eq!(shown(wider), Err(Doubt::Cut), "a continuation is not wider");
     assert_eq!(shown(format!("{}\r\n(a year)\r\n", token(108))), Ok(token(108)));
 }
 
@@ -247,6 +251,17 @@ fn what_says_that_there_is_more_is_a_doubt() {
 }
 
 #[test]
+fn what_an_older_picture_has_left_is_a_doubt() {
+    let over = format!("{}\r\x1b[33m{}\x1b[39m\r\n\r\nbye\r\n", "x".repeat(130), token(100));
+    assert_eq!(shown(over), Err(Doubt::Cut));
+    let mut screen = Screen::new(PREFIX, LENGTH);
+    screen.feed(format!("{}\r\n\r\n", token(100)).as_bytes());
+    screen.rest();
+    screen.feed("\x1b[2A\x1b[101G\u{2026}\r\n\r\n".as_bytes());
+    assert_eq!(said(screen), Err(Doubt::Cut), "the last look counts");
+}
+
+#[test]
 fn boxes_and_panels() {
     let token = token(108);
     let (first, second) = token.split_at(95);
@@ -265,7 +280,10 @@ fn the_token_in_the_flow_of_a_long_line() {
         assert!(said.is_err() || said == Ok(token(108)), "{before} {after}: {said:?}");
     }
     // The terminal has wrapped it, which is known.
-    assert_eq!(shown(format!("{} {}\r\n\r\nbye\r\n", "x".repeat(200), token(108))), Ok(token(108)));
+    for after in ["", " and more"] {
+        let said = shown(format!("{} {}{after}\r\n\r\nbye\r\n", "x".repeat(200), token(108)));
+        assert_eq!(said, Ok(token(108)), "{after}");
+    }
 }
 
 #[test]

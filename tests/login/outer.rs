@@ -50,14 +50,14 @@ impl Outer {
         Self::new(role, (24, 80), &[], &["sh", "-c", script])
     }
 
-    /// Takes what is shown, for a short while.
-    fn look(&mut self) {
+    /// Takes what is shown, waiting a short while for it; whether there was something.
+    fn look(&mut self) -> bool {
         let time = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         let ready = poll(&mut [PollFd::new(&self.pty, PollFlags::IN)], Some(&time));
         let mut bytes = [0_u8; 4096];
-        if let (Ok(1), Ok(read)) = (ready, rustix::io::read(&self.pty, &mut bytes)) {
-            self.seen.extend_from_slice(&bytes[..read]);
-        }
+        let (Ok(1), Ok(read)) = (ready, rustix::io::read(&self.pty, &mut bytes)) else { return false };
+        self.seen.extend_from_slice(&bytes[..read]);
+        true
     }
 
     pub fn text(&self) -> String {
@@ -102,7 +102,7 @@ impl Outer {
             }
             assert!(start.elapsed() < LIMIT, "it does not end: {:?}", self.text());
         };
-        self.look();
+        while self.look() {}
         let after = tcgetattr(&self.pty).expect("its modes");
         assert_eq!(format!("{after:?}"), format!("{:?}", self.before), "the terminal's modes");
         status
