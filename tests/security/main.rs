@@ -2,6 +2,7 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+mod logins;
 
 use lab::{Bare, Lab};
 
