@@ -34,9 +34,11 @@ pub fn only_the_login(kind: &Kind, credential: Secret) -> (Vec<String>, Secret) 
     };
     let Ok(object) = Object::read(text) else { return (Vec::new(), credential) };
     let roots = roots(kind);
-    let foreign = |value: &str| value.starts_with(['{', '[']);
+    // A key beside a login is another credential, and one without an end.
+    let foreign =
+        |key: &str, value: &str| value.starts_with(['{', '[']) || (API_KEYS.contains(&key) && value.starts_with('"'));
     let (stays, goes): (Vec<_>, Vec<_>) =
-        object.0.iter().partition(|member| roots.contains(&&*member.key) || !foreign(member.value.get()));
+        object.0.iter().partition(|member| roots.contains(&&*member.key) || !foreign(&member.key, member.value.get()));
     if goes.is_empty() {
         return (Vec::new(), credential);
     }
@@ -95,6 +97,17 @@ mod tests {
         let file = Secret::from_text(whole);
         let (kind, login) = unwrap(&gemini, &file).unwrap();
         assert_eq!(only_the_login(kind, login).1.expose_text(), Some(whole));
+    }
+
+    #[test]
+    fn a_key_beside_a_login_is_left_out() {
+        let codex = Definition::find(&"codex".parse().unwrap(), Path::new("/nonexistent")).unwrap().unwrap();
+        let file =
+            Secret::from_text(r#"{"OPENAI_API_KEY":"sk-FAKE","tokens":{"access_token":"FAKE"},"last_refresh":"x"}"#);
+        let (kind, login) = unwrap(&codex, &file).unwrap();
+        let (left_out, login) = only_the_login(kind, login);
+        assert_eq!(left_out, ["OPENAI_API_KEY"]);
+        assert_eq!(login.expose_text(), Some(r#"{"tokens":{"access_token":"FAKE"},"last_refresh":"x"}"#));
     }
 
     #[test]

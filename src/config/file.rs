@@ -239,4 +239,9 @@ impl Allow {
         };
         self.accounts.iter().flatten().map(String::as_str).find(|text| !fits(text))
     }
+
+    /// `account = "default"` would be whatever `keyslip auth switch` makes of it, and no one account.
+    pub(super) fn gives_no_one_account(&self) -> bool {
+        self.account.as_ref().is_some_and(Account::is_default)
+    }
 }

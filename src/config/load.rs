@@ -168,6 +168,10 @@ impl Merged {
                 let reason = format!("{account:?} is no account; one is of a-z 0-9 _ -, and may end in *");
                 return Err(source.place(&["allow", &index.to_string()]).error(reason));
             }
+            if rule.gives_no_one_account() {
+                let reason = "account = \"default\" is what `keyslip auth switch` makes of it; name another account, or use accounts = [\"default\"]";
+                return Err(source.place(&["allow", &index.to_string(), "account"]).error(reason.to_owned()));
+            }
             self.config.allow.push(rule);
         }
         for (name, table) in file.agents {

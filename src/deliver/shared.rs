@@ -36,7 +36,7 @@ pub struct PlannedShare {
     /// Whether the container may not write it.
     pub read_only: bool,
     /// Whose it is, and whose it shall be in the container: uid and gid on the host.
-    pub owners: Option<((u32, u32), (u32, u32))>,
+    pub owners: ((u32, u32), (u32, u32)),
     /// Its path in the container.
     pub destination: String,
 }
@@ -161,7 +161,7 @@ fn one(
                 at: at.clone(),
                 kind: entry.kind,
                 read_only,
-                owners: foreign.then_some((entry.owner, owner)),
+                owners: (entry.owner, owner),
                 destination: destination.clone(),
             });
             at
@@ -207,8 +207,13 @@ pub(super) fn mount(share: &PlannedShare) -> std::io::Result<()> {
     // Not recursive: a file system that the host has mounted below is not shared with it.
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(&share.source, "", flags)?;
-    if let Some((from, to)) = share.owners {
-        sys::map_owner(&tree, from, to)?;
+    // Even where the owner is the same: through a mapped mount the container's root can make nothing that
+    // is root's on the host, such as a setuid program.
+    let (from, to) = share.owners;
+    match sys::map_owner(&tree, from, to) {
+        // A file system that cannot do it.
+        Err(_) if from == to => {}
+        mapped => mapped?,
     }
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     if share.read_only {

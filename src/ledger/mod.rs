@@ -207,6 +207,22 @@ impl Ledger {
         self.sandboxes().filter_map(|path| Record::read(&path).ok()).collect()
     }
 
+    /// Where login programs have directories of their own, each named by the process that runs one.
+    #[must_use]
+    pub fn logins(&self) -> PathBuf {
+        self.dir.join("login")
+    }
+
+    /// Removes the directories of logins that were killed: they may hold a refresh token.
+    pub fn remove_logins(&self) {
+        for entry in fs::read_dir(self.logins()).into_iter().flatten().flatten() {
+            let running = Path::new("/proc").join(entry.file_name()).exists();
+            if !running || entry.file_name() == *std::process::id().to_string() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     /// Every container's directory.
     pub fn sandboxes(&self) -> impl Iterator<Item = PathBuf> {
         let shards = fs::read_dir(self.dir.join("sandbox")).into_iter().flatten().flatten();

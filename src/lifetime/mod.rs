@@ -37,6 +37,11 @@ pub enum Error {
         "the credential is of another kind now and needs {0}, which the container was made without; recreate the container"
     )]
     OtherKind(String),
+    /// A part of the old credential would stay.
+    #[error(
+        "the credential is of another kind now, and {0} would keep the old one; recreate the container, or take the old one away with `keyslip revoke`"
+    )]
+    LeftBehind(String),
     /// A new mount could not be made.
     #[error(transparent)]
     Mount(crate::deliver::Error),

@@ -43,5 +43,6 @@ pub fn sweep(ledger: &Ledger) -> Swept {
         }
     }
     ledger.remove_dangling();
+    ledger.remove_logins();
     swept
 }

@@ -134,6 +134,10 @@ fn sync_agent(
     if let Some(place) = without_a_place(agent, &order) {
         return Err(Error::OtherKind(place));
     }
+    // The record names one login: what a revoke of another one would not find must not stay.
+    if let Some(place) = left_behind(dir, agent, &order) {
+        return Err(Error::LeftBehind(place));
+    }
     for file in &mut agent.files {
         if let Some(defined) = &file.path {
             if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
@@ -166,6 +170,18 @@ fn without_a_place(agent: &AgentRecord, order: &AgentOrder) -> Option<String> {
     let has_env = |name: &str| agent.env.iter().any(|held| held == name) || agent.env.is_empty();
     let env = order.rendering.env.iter().map(|var| var.name.as_str()).find(|name| !has_env(name)).map(str::to_owned);
     file.or(env)
+}
+
+/// What would keep the credential that the container holds now, because the new one has no part there.
+fn left_behind(dir: &Path, agent: &AgentRecord, order: &AgentOrder) -> Option<String> {
+    let renewed = |file: &FileRecord| match &file.path {
+        Some(path) => order.rendering.files.iter().any(|rendered| rendered.path == *path),
+        None => order.secret_file.is_some(),
+    };
+    let keeps = |file: &&FileRecord| !renewed(file) && !in_place::is_blank(&dir.join(&file.host));
+    let file = agent.files.iter().find(keeps).map(|file| file.inside.clone());
+    let has = |name: &str| order.rendering.env.iter().any(|var| var.name.as_str() == name);
+    file.or_else(|| agent.env.iter().find(|name| !has(name)).cloned())
 }
 
 /// A pending agent has no secret file yet; the directory it belongs into is mounted.

@@ -180,7 +180,13 @@ impl<'a> Custody<'a> {
     ) -> Result<Kept, Error> {
         match &entry.kept {
             Kept::Here(_) => return Ok(Kept::Here(value.clone())),
-            Kept::Encrypted(_) => return self.seal((agent, account), value, Backend::Encrypted),
+            Kept::Encrypted(_) => {
+                // It would be sealed for root, and its owner could not open it any more.
+                if let Some((uid, _)) = self.store.keeper().user {
+                    return Err(Error::ForeignSeal(uid));
+                }
+                return self.seal((agent, account), value, Backend::Encrypted);
+            }
             Kept::Keyring(item) => self.put_item(agent, account, item, value)?,
             Kept::Keychain(item) => {
                 let name = keychain_account(agent, account, item);
@@ -206,6 +212,8 @@ impl<'a> Custody<'a> {
     /// When the store cannot be written.
     pub fn remove(&self, agent: &AgentName, account: &Account) -> Result<Removed, Error> {
         if matches!(self.store.read(agent, account), Ok(None)) && !self.store.was_in_keyring(agent, account) {
+            // What a login or a renewal that was killed has left.
+            self.store.remove(agent, account)?;
             return Ok(Removed::default());
         }
         let _hold = self.store.hold(agent, account)?;

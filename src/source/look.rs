@@ -187,6 +187,10 @@ impl Look<'_> {
                     continue;
                 }
                 Err(why) => {
+                    journal.debug(format!(
+                        "host login cannot be read agent={} place={name:?} why={why:?}",
+                        self.agent.agent
+                    ));
                     passed = Some(format!("the host's own login could not be read: {why}"));
                     continue;
                 }

@@ -176,7 +176,13 @@ impl Store {
             return Ok(false);
         }
         self.locked(|uid| {
-            if !account.is_default() && self.read_switch(agent, uid)?.as_ref() == Some(account) {
+            let switched_to_it = match self.read_switch(agent, uid) {
+                Ok(switched) => !account.is_default() && switched.as_ref() == Some(account),
+                // It names nobody.
+                Err(StoreError::Broken { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            if switched_to_it {
                 self.unlink(&self.switch_path(agent))?;
             }
             // What a renewal or a writer left behind may hold a refresh token.

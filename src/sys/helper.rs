@@ -21,8 +21,9 @@ pub struct Helper {
     before: libc::sighandler_t,
 }
 
-/// Starts `program` with these arguments and this environment and nothing else, in a process group of
-/// its own; with `user`, as that uid and gid and with no other group.
+/// Starts `program` with these arguments and this environment and nothing else; with `user`, as that uid
+/// and gid and with no other group. It has a session of its own: who has a terminal can type into it
+/// (`TIOCSTI`), and this terminal may be root's.
 ///
 /// # Errors
 /// When there are no more processes or descriptors. That the program is missing shows in its end: 127.
@@ -41,7 +42,7 @@ pub fn start_helper(program: &CStr, argv: &[&CStr], env: &[&CStr], user: Option<
     if pid == 0 {
         // SAFETY: as above; the descriptors are open.
         unsafe {
-            let ready = libc::setpgid(0, 0) == 0
+            let ready = libc::setsid() == libc::getpid()
                 && user.is_none_or(|(uid, gid)| {
                     libc::setgroups(0, std::ptr::null()) == 0
                         && libc::setresgid(gid, gid, gid) == 0
@@ -76,15 +77,18 @@ impl Helper {
     /// How it ended, if it has: an exit code, or 128 and the signal.
     ///
     /// # Errors
-    /// When it was waited for before.
+    /// What the system says.
     pub fn try_wait(&self) -> io::Result<Option<i32>> {
         self.wait_with(libc::WNOHANG)
     }
 
     /// Ends it, with what it has started in its group, and waits for it.
     pub fn kill(&self) {
-        // SAFETY: our child, which has not been waited for, and its group.
-        unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        // SAFETY: our child, which has not been waited for, and its group; it may not lead one yet.
+        unsafe {
+            libc::kill(-self.pid, libc::SIGKILL);
+            libc::kill(self.pid, libc::SIGKILL);
+        }
         let _ = self.wait_with(0);
     }
 

@@ -142,7 +142,7 @@ fn a_locked_keyring_does_not_give_way_to_another_login_of_the_host() {
     lab.ok("chown -R labuser: /home/labuser; chmod 600 /home/labuser/.claude/.credentials.json");
     lab.configure("owner = \"labuser\"\n");
     let bundle = asks(&lab, "keyring", "claude");
-    let plan = lab.ok(&format!("$REPO/tests/lab/session locked sh -c 'cd {bundle}; keyslip plan'"));
+    let plan = lab.ok(&format!("$REPO/tests/lab/session locked sh -c 'cd {bundle}; keyslip plan -v 2>&1'"));
     assert!(plan.contains("keyring is locked"), "nobody is told that the keyring could not be asked: {plan}");
 }
 

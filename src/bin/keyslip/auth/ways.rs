@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use keyslip::agent::{Definition, Method};
@@ -116,9 +116,9 @@ impl PrivateDir {
     fn make(site: &Site) -> anyhow::Result<Self> {
         let ledger = Ledger::at(&site.runtime);
         ledger.make().context("the login needs a directory in memory")?;
-        let all = site.runtime.join("login");
+        ledger.remove_logins();
+        let all = ledger.logins();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&all)?;
-        remove_left_over(&all);
         let path = all.join(std::process::id().to_string());
         fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
@@ -128,16 +128,6 @@ impl PrivateDir {
 impl Drop for PrivateDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Removes directories of logins that were killed.
-fn remove_left_over(all: &Path) {
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
-        let running = Path::new("/proc").join(entry.file_name()).exists();
-        if !running || entry.file_name() == *std::process::id().to_string() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
     }
 }
 
