@@ -9,6 +9,7 @@
 mod page;
 pub mod printed;
 mod raw;
+mod running;
 mod session;
 pub mod terminal;
 

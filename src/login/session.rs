@@ -1,19 +1,18 @@
 //! The loop between the user and a program: one thread, one `poll`.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, ExitStatus};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use pty_process::blocking::{Command, Pty, open};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use rustix::termios::{OptionalActions, isatty, tcsetattr};
+use rustix::process::Signal;
+use rustix::termios::isatty;
 use zeroize::Zeroizing;
 
-use super::raw::{self, Raw};
+use super::raw::Raw;
+use super::running::{Running, resize};
 use super::terminal::{Error, Program, Shown, Size, size};
 use crate::sys::Signals;
 
@@ -24,7 +23,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// or for so long altogether: a process that it left may print for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Time to end in, for a program that was asked to.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// A terminal that nobody has open is tried again after this time.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Bytes that wait for the program before no more are read for it.
@@ -39,15 +38,6 @@ const CTRL_D: u8 = 4;
 const MEANT: u32 = 3;
 /// Shows the cursor, ends bracketed paste and colours, for a program that could not do so.
 const TIDY: &[u8] = b"\x1b[?25h\x1b[?2004l\x1b[0m";
-
-/// The program and its terminal. Dropping it hangs up, and kills what does not end then.
-struct Running {
-    pty: Option<Pty>,
-    child: Child,
-    /// Readable when the child has ended.
-    end: OwnedFd,
-    status: Option<ExitStatus>,
-}
 
 /// What `poll` can wake for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +66,7 @@ pub(super) struct Session<S> {
     insisted: (u32, Instant),
     /// Since when nobody has had the terminal open.
     hung_up: Option<Instant>,
+    /// When the last text came, or was shown at last: nothing is taken before that.
     text_at: Instant,
     rested: bool,
     ended_at: Option<Instant>,
@@ -137,7 +128,7 @@ impl<S: FnMut(Shown<'_>)> Session<S> {
                 return Ok(Some(status));
             }
             let ready = self.wait().map_err(|source| self.failed(source))?;
-            if !self.rested && self.text_at.elapsed() >= REST {
+            if !self.rested && self.shown.is_empty() && self.text_at.elapsed() >= REST {
                 self.rested = true;
                 (self.sink)(Shown::Rest);
             }
@@ -211,7 +202,7 @@ impl<S: FnMut(Shown<'_>)> Session<S> {
     /// How long to wait at most.
     fn timeout(&self) -> Option<Duration> {
         let left = |since: Instant, span: Duration| span.saturating_sub(since.elapsed());
-        let rest = (!self.rested).then(|| left(self.text_at, REST));
+        let rest = (!self.rested && self.shown.is_empty()).then(|| left(self.text_at, REST));
         let again = self.hung_up.map(|_| AGAIN);
         let drain = self.ended_at.map(|ended| left(self.text_at.max(ended), QUIET).min(left(ended, DRAIN)));
         // What waits for the user's terminal is waited for.
@@ -262,6 +253,13 @@ impl<S: FnMut(Shown<'_>)> Session<S> {
             Ok(written) => drop(self.shown.drain(..written)),
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(source) => return Err(Error::Output { name: self.name.clone(), source: source.into() }),
+        }
+        if self.shown.is_empty() {
+            // The time that the user's terminal took is not the program's.
+            if let Some(ended) = &mut self.ended_at {
+                *ended += self.text_at.elapsed().min(ended.elapsed());
+            }
+            self.text_at = Instant::now();
         }
         Ok(())
     }
@@ -325,64 +323,5 @@ impl<S: FnMut(Shown<'_>)> Session<S> {
         }
         self.insisted = (count, Instant::now());
         count >= MEANT
-    }
-}
-
-impl Running {
-    fn start(program: &Program<'_>, size: Size) -> Result<Self, Error> {
-        let name = || program.name().to_owned();
-        let failed = |source: io::Error| Error::Terminal { name: name(), source };
-        let (pty, pts) = open().map_err(|error| failed(plain(error)))?;
-        if let Some(modes) = raw::modes() {
-            tcsetattr(&pty, OptionalActions::Now, &modes).map_err(|error| failed(error.into()))?;
-        }
-        resize(&pty, size).map_err(failed)?;
-        fcntl_setfl(&pty, OFlags::RDWR | OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
-        let command = Command::new(program.name())
-            .args(program.argv.iter().skip(1))
-            .envs(program.env.iter().map(|(name, value)| (name, value)))
-            // The user's terminal is not the program's.
-            .env_remove("COLUMNS")
-            .env_remove("LINES");
-        let child = command.spawn(pts).map_err(|error| match plain(error) {
-            error if error.kind() == io::ErrorKind::NotFound => Error::NotFound(name()),
-            source => Error::Start { name: name(), source },
-        })?;
-        let pid = Pid::from_child(&child);
-        // If this fails, the end of the terminal ends the program.
-        let end = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
-        Ok(Self { pty: Some(pty), child, end, status: None })
-    }
-
-    fn signal(&self, signal: Signal) {
-        if self.status.is_none() {
-            let _ = kill_process(Pid::from_child(&self.child), signal);
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.pty = None;
-        if self.status.is_some() {
-            return;
-        }
-        let patience = Timespec::try_from(PATIENCE).expect("a second");
-        let ended = poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&patience));
-        if !matches!(ended, Ok(1)) {
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
-    }
-}
-
-fn resize(pty: &Pty, size: Size) -> io::Result<()> {
-    pty.resize(pty_process::Size::new(size.rows, size.columns)).map_err(plain)
-}
-
-fn plain(error: pty_process::Error) -> io::Error {
-    match error {
-        pty_process::Error::Io(error) => error,
-        pty_process::Error::Rustix(error) => error.into(),
     }
 }

@@ -113,15 +113,16 @@ fn a_program_that_takes_no_notice_of_ctrl_c_is_ended_by_the_third() {
 
 #[test]
 fn the_program_follows_the_size_of_the_terminal() {
-    let script =
-        "trap 'stty size; echo =' WINCH; stty size; echo =; echo READY; until read -t 0.1 line; do :; done; echo BYE";
+    // Bash may lose a signal that comes while it deals with one, so the size is also looked at.
+    let script = r#"trap 'echo signal' WINCH; old=
+        until read -t 0.05 line; do new=$(stty size); [ "$new" = "$old" ] || echo "$new."; old=$new; done; echo BYE"#;
     let mut outer = Outer::new(Role::Run, (31, 100), &[("COLUMNS", "80"), ("LINES", "9")], &["bash", "-c", script]);
-    outer.wait_for("READY");
-    outer.wait_for("31 250\r\n=");
+    outer.wait_for("31 250.");
     outer.resize(50, 301);
-    outer.wait_for("50 301\r\n=");
+    outer.wait_for("50 301.");
+    outer.wait_for("signal");
     outer.resize(20, 40);
-    outer.wait_for("20 250\r\n=");
+    outer.wait_for("20 250.");
     outer.types(b"x\r");
     outer.wait_for("BYE");
     assert_eq!(outer.result(), "exit status: 0");
@@ -160,13 +161,13 @@ fn a_process_that_is_left_behind_keeps_nobody_waiting() {
     // root may take it away from somebody.
     let keep = if rustix::process::geteuid().is_root() { "setsid -c" } else { "" };
     for left in ["sleep 8", talk] {
-        let script = format!("{keep} sh -c 'trap \"\" HUP; echo left; {left}' & sleep 0.3; echo READY");
+        let script = format!("{keep} sh -c 'trap \"\" HUP; echo left; {left}' <&1 & sleep 0.3; echo READY");
         let mut outer = Outer::script(Role::Run, &script);
         outer.wait_for("READY");
         let start = Instant::now();
         assert_eq!(outer.result(), "exit status: 0");
         assert!(start.elapsed() < Duration::from_secs(6), "{left}: {:?}", start.elapsed());
-        assert!(outer.text().contains("left\r\n"));
+        assert!(outer.text().contains("left\r\n"), "{:?}", outer.text());
     }
 }
 
@@ -184,7 +185,8 @@ fn a_slow_reader_gets_everything() {
     let mut seen = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut seen).expect("it ends");
     child.wait().expect("its end");
-    assert!(seen.ends_with(b"xLAST"));
+    let end = String::from_utf8_lossy(&seen[seen.len().saturating_sub(40)..]).into_owned();
+    assert!(seen.ends_with(b"xLAST"), "{} bytes, ending in {end:?}", seen.len());
     assert_eq!(seen.iter().rev().skip(4).take_while(|byte| **byte == b'x').count(), 67000);
 }
 
