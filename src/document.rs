@@ -48,7 +48,7 @@ impl<'a> Document<'a> {
             // All of it is one line. What it is about began before the place where it showed.
             let mark = json.marks.iter().rev().find(|(at, _)| *at < error.column());
             let text = error.to_string();
-            let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned();
+            let reason = without_value(text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
             Misplaced { span: mark.map_or(0..0, |(_, span)| span.clone()), reason }
         })
     }
@@ -74,6 +74,14 @@ impl<'a> Document<'a> {
             }
         }
         found
+    }
+}
+
+/// The reason without the text that it quotes: somebody may have written a secret in the wrong place.
+fn without_value(reason: &str) -> String {
+    match (reason.find("string \""), reason.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => format!("{}a text{}", &reason[..start], &reason[end + 1..]),
+        _ => reason.to_owned(),
     }
 }
 
@@ -170,6 +178,8 @@ mod tests {
         let (line, column, _) = read("[inner]\nname = 1.5\n[inner.inner]\nnumbers = true").unwrap_err();
         assert_eq!((line, column), (4, 11));
         assert_eq!(read("a = ").unwrap_err().0, 1);
+        let (.., reason) = read("inner = \"hvs.FAKE\"").unwrap_err();
+        assert!(reason.contains("invalid type: a text, expected") && !reason.contains("FAKE"), "{reason}");
     }
 
     #[test]

@@ -31,20 +31,23 @@ pub fn is_renewed_inside(kind: &Kind, credential: &Secret) -> bool {
     })
 }
 
-/// Whole number; a fraction is cut off.
+/// A number; a fraction is cut off.
 fn number(raw: &str) -> Option<i64> {
-    let digits = raw.split_once('.').map_or(raw, |(whole, _)| whole);
-    digits.parse().ok()
+    #[allow(clippy::cast_possible_truncation)]
+    raw.parse::<i64>()
+        .ok()
+        .or_else(|| raw.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number as i64))
 }
 
 /// The claim `exp` of a JSON web token. Nothing is verified: it is our own credential.
 fn jwt(token: &str) -> Option<Instant> {
     #[derive(Deserialize)]
     struct Claims {
-        exp: i64,
+        exp: f64,
     }
     let payload = zeroize::Zeroizing::new(base64url(token.split('.').nth(1)?)?);
-    serde_json::from_slice::<Claims>(&payload).ok().map(|claims| Instant(claims.exp))
+    #[allow(clippy::cast_possible_truncation)]
+    serde_json::from_slice::<Claims>(&payload).ok().map(|claims| Instant(claims.exp as i64))
 }
 
 /// Base64 with `-` and `_`, padding optional (RFC 4648, section 5).
@@ -95,5 +98,9 @@ mod tests {
         // {"alg":"none"} . {"exp":1790000000}
         assert_eq!(jwt("eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTAwMDAwMDB9."), Some(Instant(1_790_000_000)));
         assert_eq!(jwt("not-a-jwt"), None);
+        // {"exp":1790000000.5}
+        assert_eq!(jwt("eyJhbGciOiJub25lIn0.eyJleHAiOjE3OTAwMDAwMDAuNX0."), Some(Instant(1_790_000_000)));
+        assert_eq!((number("1.79e12"), number("1790000000123.7")), (Some(1_790_000_000_000), Some(1_790_000_000_123)));
+        assert_eq!((number("null"), number("\"1\"")), (None, None));
     }
 }

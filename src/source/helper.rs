@@ -24,6 +24,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// A keyring that needs longer to say nothing does not answer at all.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Longest reason that is told, in characters.
+const LONGEST_REASON: usize = 400;
+
 /// Asks `question`. What goes wrong is an answer too: nobody can say. A keyring that does not answer is
 /// waited for once, for a start has a limit and may look for many logins.
 pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
@@ -36,8 +39,12 @@ pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
         return Answer::Unavailable(why.clone());
     }
     let begin = Moment::now();
-    let answer = ask_program(&program, question, keeper, site)
-        .unwrap_or_else(|error| Answer::Unavailable(format!("{} credential get: {error}", program.display())));
+    let answer = match ask_program(&program, question, keeper, site) {
+        // Whoever answers on a bus chose the words.
+        Ok(Answer::Unavailable(why)) => Answer::Unavailable(why.chars().take(LONGEST_REASON).collect()),
+        Ok(answer) => answer,
+        Err(error) => Answer::Unavailable(format!("{} credential get: {error}", program.display())),
+    };
     if let (true, Answer::Unavailable(why)) = (of_keyring && begin.elapsed() >= SILENCE, &answer) {
         let _ = SILENT.set(why.clone());
     }

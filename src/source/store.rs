@@ -179,7 +179,7 @@ impl Store {
             let switched_to_it = match self.read_switch(agent, uid) {
                 Ok(switched) => !account.is_default() && switched.as_ref() == Some(account),
                 // It names nobody.
-                Err(StoreError::Broken { .. }) => true,
+                Err(StoreError::BrokenSwitch { .. }) => true,
                 Err(error) => return Err(error),
             };
             if switched_to_it {

@@ -25,6 +25,8 @@ pub fn map_owner(mount: impl AsFd, from: (u32, u32), to: (u32, u32)) -> io::Resu
 /// returns; the descriptor keeps the namespace.
 fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<File> {
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: no preconditions.
+    let parent = unsafe { libc::getpid() };
     // SAFETY: the child calls nothing but unshare, write, pause and _exit, which are safe after a fork.
     let child = unsafe { libc::fork() };
     if child < 0 {
@@ -34,7 +36,8 @@ fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<File> {
         // SAFETY: as above; `theirs` is an open descriptor and the buffer a constant.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            if libc::unshare(libc::CLONE_NEWUSER) == 0 {
+            // The parent may have been gone before it asked for that.
+            if libc::getppid() == parent && libc::unshare(libc::CLONE_NEWUSER) == 0 {
                 libc::write(theirs.as_raw_fd(), c"1".as_ptr().cast(), 1);
                 libc::pause();
             }
