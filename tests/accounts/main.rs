@@ -20,3 +20,4 @@ mod parallel;
 mod rootless;
 mod session;
 mod switch;
+mod waits;
