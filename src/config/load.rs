@@ -13,6 +13,9 @@ use crate::names::SecretName;
 /// Longest configuration file read.
 const LONGEST: u64 = 1 << 20;
 
+/// Longest that a credential helper may take, in seconds.
+const LONGEST_HELPER: u64 = 20;
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -205,6 +208,10 @@ impl Merged {
                 let reason = "argv must begin with the absolute path of a program".to_owned();
                 return Err(source.place(&["store", "command", "argv"]).error(reason));
             }
+            if !(1..=LONGEST_HELPER).contains(&helper.timeout_seconds) {
+                let reason = format!("timeout_seconds must be 1 to {LONGEST_HELPER}: engines give a hook 30 seconds");
+                return Err(source.place(&["store", "command", "timeout_seconds"]).error(reason));
+            }
             self.config.helper = Some(helper);
         }
         if let Some(backend) = store.backend {
@@ -276,6 +283,11 @@ mod tests {
         assert!(parse("[agents.x]\nauth_env_var = \"X\"").unwrap_err().contains("needs a secret_name"));
         assert!(parse("[[allow]]\nagents = [\"*\"]\naccounts = [\"../\"]").unwrap_err().contains("is no account"));
         assert!(parse("a = ").unwrap_err().starts_with("k.toml:1:"));
+        let helper = "[store.command]\nargv = [\"/bin/x\"]\n";
+        let error = parse(&format!("{helper}timeout_seconds = 21")).unwrap_err();
+        assert!(error.starts_with("k.toml:3:19: timeout_seconds must be 1 to 20"), "{error}");
+        let error = parse("[[allow]]\nagents = [\"x\"]\naccount = \"default\"").unwrap_err();
+        assert!(error.starts_with("k.toml:3:11: account = \"default\""), "{error}");
     }
 
     #[test]

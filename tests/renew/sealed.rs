@@ -48,7 +48,12 @@ fn inside() {
     let dir = Path::new(&dir);
     let store = Store::of(Keeper::own(dir, &dir.join("state")));
     let login: AgentRef = "claude".parse().unwrap();
-    let definition = Definition::find(&login.agent, &dir.join(".config/keyslip")).unwrap().unwrap();
+    // A definition of another user is not read.
+    let config = dir.join("own-config");
+    std::fs::create_dir_all(config.join("agents.d")).unwrap();
+    let text = std::fs::read(dir.join(".config/keyslip/agents.d/claude.toml")).unwrap();
+    std::fs::write(config.join("agents.d/claude.toml"), text).unwrap();
+    let definition = Definition::find(&login.agent, &config).unwrap().unwrap();
     let text = r#"{"claudeAiOauth":{"accessToken":"FAKE-access-0","refreshToken":"FAKE-refresh-0","expiresAt":1}}"#;
     let sealed = Kept::Encrypted(text.chars().rev().collect());
     let entry = Entry { kept: sealed, created: Instant(0), expires: Some(Instant(1)), renewable: true };
