@@ -14,8 +14,9 @@ use rustix::termios::tcgetwinsize;
 
 use super::session::Session;
 
-/// Fewer columns are never given: a program that wraps its lines itself would cut a credential.
-pub const COLUMNS: u16 = 250;
+/// Fewer columns are never given: a program that wraps its lines itself would cut a credential, and the
+/// address to sign in at, which has 345 characters with Claude Code 2.1.197.
+pub const COLUMNS: u16 = 400;
 const ROWS: u16 = 24;
 const MOST: u16 = 1000;
 

@@ -24,7 +24,7 @@ fn the_code_is_pasted_and_the_token_taken() {
         ((24, 80), &[][..]),
         ((24, 80), &[("FAKE_COLUMNS", "80")]),
         ((24, 80), &[("FAKE_COLUMNS", "79")]),
-        ((50, 300), &[]),
+        ((50, 500), &[]),
         ((5, 100), &[("FAKE_COLUMNS", "80")]),
     ] {
         let mut outer = login(size, env);
@@ -40,7 +40,7 @@ fn the_code_is_pasted_and_the_token_taken() {
 
 #[test]
 fn a_resize_in_the_middle_of_the_token() {
-    for (from, to) in [((24, 80), (10, 120)), ((24, 80), (40, 300)), ((24, 300), (24, 80))] {
+    for (from, to) in [((24, 80), (10, 120)), ((24, 80), (40, 500)), ((24, 500), (24, 80))] {
         let mut outer = login(from, &[("FAKE_STOP", "1")]);
         outer.types(b"FAKE-code#FAKE-state\r");
         outer.wait_for(&token()[..60]);

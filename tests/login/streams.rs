@@ -40,7 +40,7 @@ fn without_a_terminal_it_works_as_well() {
     child.stdin.take().expect("a pipe").write_all(b"one\ntwo\n").expect("it is read");
     let output = child.wait_with_output().expect("its end");
     let text = String::from_utf8_lossy(&output.stdout);
-    for part in ["24 250\r\n", "got one\r\n", "over\r\n"] {
+    for part in ["24 400\r\n", "got one\r\n", "over\r\n"] {
         assert!(text.contains(part), "{part:?}: {text:?}");
     }
     assert_eq!(fs::read_to_string(result).expect("a result"), "exit status: 7");
@@ -117,12 +117,12 @@ fn the_program_follows_the_size_of_the_terminal() {
     let script = r#"trap 'echo signal' WINCH; old=
         until read -t 0.05 line; do new=$(stty size); [ "$new" = "$old" ] || echo "$new."; old=$new; done; echo BYE"#;
     let mut outer = Outer::new(Role::Run, (31, 100), &[("COLUMNS", "80"), ("LINES", "9")], &["bash", "-c", script]);
-    outer.wait_for("31 250.");
-    outer.resize(50, 301);
-    outer.wait_for("50 301.");
+    outer.wait_for("31 400.");
+    outer.resize(50, 501);
+    outer.wait_for("50 501.");
     outer.wait_for("signal");
     outer.resize(20, 40);
-    outer.wait_for("20 250.");
+    outer.wait_for("20 400.");
     outer.types(b"x\r");
     outer.wait_for("BYE");
     assert_eq!(outer.result(), "exit status: 0");
