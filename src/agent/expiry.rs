@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ExpiryUnit, Kind, member_text};
+use super::{ExpiryUnit, Kind, has_refresh_token, member_text};
 use crate::clock::Instant;
 use crate::secret::Secret;
 
@@ -24,11 +24,7 @@ pub fn expires_at(kind: &Kind, credential: &Secret) -> Option<Instant> {
 /// Whether the client renews it by itself, with a refresh token that is delivered with it.
 #[must_use]
 pub fn is_renewed_inside(kind: &Kind, credential: &Secret) -> bool {
-    let reusable = kind.refresh.as_ref().filter(|refresh| refresh.reusable);
-    reusable.is_some_and(|refresh| {
-        let token = credential.expose_text().and_then(|text| member_text(text, &refresh.token));
-        token.is_some_and(|token| token.len() > 2 && token.starts_with('"'))
-    })
+    kind.refresh.as_ref().is_some_and(|refresh| refresh.reusable) && has_refresh_token(kind, credential)
 }
 
 /// A number; a fraction is cut off.

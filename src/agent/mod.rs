@@ -15,7 +15,7 @@ pub use definition::{
     Refresh, RefreshBody, SettingsFile,
 };
 pub use expiry::{expires_at, is_renewed_inside};
-pub use outer::{only_the_login, unwrap};
+pub use outer::{has_refresh_token, only_the_login, unwrap, without_refresh_token};
 pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
 
 #[cfg(test)]

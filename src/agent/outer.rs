@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Definition, Kind};
+use super::{Definition, Kind, member_text};
 use crate::json::{self, Object, quote_into};
 use crate::secret::Secret;
 
@@ -63,6 +63,26 @@ fn roots(kind: &Kind) -> Vec<&str> {
     of_files.chain(of_kind).map(|member| member.split('.').next().unwrap_or(member)).collect()
 }
 
+/// Whether `login` has a refresh token, and not only the place of one.
+#[must_use]
+pub fn has_refresh_token(kind: &Kind, login: &Secret) -> bool {
+    let raw = kind.refresh.as_ref().and_then(|refresh| member_text(login.expose_text()?, &refresh.token));
+    raw.is_some_and(|raw| raw != "\"\"" && raw != "null")
+}
+
+/// `login` with an empty refresh token. It is set even where it is empty already: Codex takes an empty
+/// one, and no other. Nothing when it cannot be taken out: then nothing may be done with the login.
+#[must_use]
+pub fn without_refresh_token(kind: &Kind, login: Secret) -> Option<Secret> {
+    let Some(refresh) = &kind.refresh else { return Some(login) };
+    let (text, path) = (login.expose_text()?, refresh.token.split('.').collect::<Vec<_>>());
+    if json::get(text, &path).ok()?.is_none() {
+        return Some(login);
+    }
+    let blanked = json::set(text, &path, "\"\"", true).ok()?;
+    Some(blanked.map_or(login, |mut blanked| Secret::new(std::mem::take(&mut *blanked))))
+}
+
 fn string(text: &str, member: &str) -> Option<Secret> {
     let raw = json::get(text, &[member]).ok()??;
     serde_json::from_str::<String>(raw).ok().map(|value| Secret::new(value.into_bytes()))
@@ -97,6 +117,21 @@ mod tests {
         let file = Secret::from_text(whole);
         let (kind, login) = unwrap(&gemini, &file).unwrap();
         assert_eq!(only_the_login(kind, login).1.expose_text(), Some(whole));
+    }
+
+    #[test]
+    fn a_refresh_token_is_taken_out_or_the_login_is_not_used() {
+        let claude = claude();
+        let kind = claude.kinds.iter().find(|kind| kind.refresh.is_some()).unwrap();
+        for (token, has) in [("\"sk-ant-ort01-FAKE\"", true), ("\"\"", false), ("null", false), ("{\"x\":1}", true)] {
+            let login = format!(r#"{{"claudeAiOauth":{{"accessToken":"a","refreshToken":{token}}}}}"#);
+            let login = Secret::from_text(&login);
+            assert_eq!(has_refresh_token(kind, &login), has, "{token}");
+            let blanked = without_refresh_token(kind, login).unwrap();
+            assert_eq!(blanked.expose_text(), Some(r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":""}}"#));
+        }
+        let broken = Secret::from_text(r#"{"claudeAiOauth":{"refreshToken":"sk-ant-ort01-FAKE"}"#);
+        assert!(without_refresh_token(kind, broken).is_none());
     }
 
     #[test]

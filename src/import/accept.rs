@@ -1,11 +1,9 @@
 //! What a found credential is, whether it still is of use, and what of it may be stored.
 
 use super::{Error, Found, Imported, RefreshToken};
-use crate::agent::{Definition, Kind, expires_at, only_the_login, unwrap};
+use crate::agent::{Definition, expires_at, has_refresh_token, only_the_login, unwrap, without_refresh_token};
 use crate::clock::{DAY, Instant};
-use crate::json;
 use crate::names::Account;
-use crate::secret::Secret;
 use crate::source::Life;
 
 /// Judges what was found.
@@ -18,8 +16,15 @@ pub fn accept(found: Found, account: &Account, definition: &Definition, now: Ins
         return Err(Error::Unrecognised { agent, from, kinds: definition.kinds_text() });
     };
     let (left_out, credential) = only_the_login(kind, credential);
-    let broken = |_| Error::Form { from: from.clone(), reason: "is no JSON object".to_owned() };
-    let (refresh_token, credential) = without_refresh_token(kind, credential).map_err(broken)?;
+    let reusable = kind.refresh.as_ref().is_some_and(|refresh| refresh.reusable);
+    let (refresh_token, credential) = match has_refresh_token(kind, &credential) {
+        true if reusable => (RefreshToken::Kept, credential),
+        has => {
+            let broken = || Error::Form { from: from.clone(), reason: "is no JSON object".to_owned() };
+            let blanked = without_refresh_token(kind, credential).ok_or_else(broken)?;
+            (if has { RefreshToken::LeftOut } else { RefreshToken::None }, blanked)
+        }
+    };
     let lifetime = kind.lifetime_days.map(|days| Instant(created.unwrap_or(now).0 + i64::from(days) * DAY));
     // With a refresh token of its own the client renews it, so that it has no end here.
     let expires = match refresh_token {
@@ -35,23 +40,4 @@ pub fn accept(found: Found, account: &Account, definition: &Definition, now: Ins
     }
     let account = account.clone();
     Ok(Imported { agent, account, credential, kind: title, created, expires, refresh_token, left_out, from })
-}
-
-/// Takes out a refresh token that can be used once.
-fn without_refresh_token(kind: &Kind, credential: Secret) -> serde_json::Result<(RefreshToken, Secret)> {
-    let (Some(refresh), Some(text)) = (&kind.refresh, credential.expose_text()) else {
-        return Ok((RefreshToken::None, credential));
-    };
-    let path: Vec<&str> = refresh.token.split('.').collect();
-    match json::get(text, &path)? {
-        None => Ok((RefreshToken::None, credential)),
-        Some("null" | "\"\"") if refresh.reusable => Ok((RefreshToken::None, credential)),
-        Some(_) if refresh.reusable => Ok((RefreshToken::Kept, credential)),
-        // Set even where it is empty already: Codex takes an empty one, and no other.
-        Some(_) => {
-            let blanked = json::set(text, &path, "\"\"", true)?;
-            let credential = blanked.map_or(credential, |mut text| Secret::new(std::mem::take(&mut *text)));
-            Ok((RefreshToken::LeftOut, credential))
-        }
-    }
 }

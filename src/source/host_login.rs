@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::keeper::Keeper;
 use super::question::Question;
 use super::secret_file::bounded;
-use crate::agent::{Definition, HostLogin, KeychainItem, Kind, only_the_login, unwrap};
+use crate::agent::{self, Definition, HostLogin, KeychainItem, Kind, only_the_login, unwrap};
 use crate::config::Config;
 use crate::json;
 use crate::secret::Secret;
@@ -164,12 +164,5 @@ fn read_file(path: &Path, uid: u32) -> Result<Option<Secret>, String> {
 pub fn without_refresh_token<'a>(definition: &'a Definition, login: &Secret) -> Option<(&'a Kind, Secret)> {
     let (kind, value) = unwrap(definition, login)?;
     let (_, value) = only_the_login(kind, value);
-    let (Some(refresh), Some(text)) = (&kind.refresh, value.expose_text()) else { return Some((kind, value)) };
-    let path: Vec<&str> = refresh.token.split('.').collect();
-    if json::get(text, &path).ok()?.is_none() {
-        return Some((kind, value));
-    }
-    let blanked = json::set(text, &path, "\"\"", true).ok()?;
-    let value = blanked.map_or(value, |mut blanked| Secret::new(std::mem::take(&mut *blanked)));
-    Some((kind, value))
+    Some((kind, agent::without_refresh_token(kind, value)?))
 }

@@ -153,7 +153,7 @@ fn an_engine_that_ignores_its_children_is_served_too() {
     with_helper(&lab, &format!("echo {token}"));
     let bundle = asks(&lab, "sigchld", "claude");
     lab.ok(&format!(
-        r#"python3 -c "import os,signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp('$BARE/crun', ['crun','create','--bundle','{bundle}','sigchld'])" >/dev/null"#
+        r#"perl -e '$SIG{{CHLD}} = "IGNORE"; exec @ARGV' $BARE/crun create --bundle {bundle} sigchld >/dev/null"#
     ));
     let held = lab.ok("keyslip list");
     lab.ok("$BARE/crun delete --force sigchld");

@@ -3,15 +3,18 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
-use keyslip::agent::{self, Definition, Kind, Method, Refresh, expires_at, is_renewed_inside, only_the_login, unwrap};
+use keyslip::agent::{
+    self, Definition, Kind, Method, expires_at, has_refresh_token, is_renewed_inside, only_the_login, unwrap,
+    without_refresh_token,
+};
 use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Backend, Config};
 use keyslip::names::{Account, AgentName, AgentRef};
 use keyslip::secret::Secret;
 use keyslip::site::{Site, Whose};
-use keyslip::source::{Custody, Entry, Kept, Life, Store, host_login};
+use keyslip::source::{Custody, Entry, Kept, Life, Store};
 
 use super::ways;
 
@@ -69,11 +72,13 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let (kind, value) = recognise(&definition, &got)?;
     check_whole(kind, &value)?;
     let (left_out, mut value) = only_the_login(kind, value);
-    let held = |refresh: &Refresh| (got.sole || refresh.reusable) && has(&value, &refresh.token);
-    let renewable = kind.refresh.as_ref().is_some_and(held);
-    let shared = !got.sole && kind.refresh.as_ref().is_some_and(|it| !it.reusable && has(&value, &it.token));
+    let has_token = has_refresh_token(kind, &value);
+    let reusable = kind.refresh.as_ref().is_some_and(|refresh| refresh.reusable);
+    let renewable = has_token && (got.sole || reusable);
+    let shared = has_token && !renewable;
     if shared {
-        value = host_login::without_refresh_token(&definition, &value).map_or(value, |(_, blanked)| blanked);
+        value = without_refresh_token(kind, value)
+            .context("its refresh token cannot be taken out, as it is no JSON object. Nothing was stored")?;
     }
     let created = Instant::now();
     let expires = end_of(kind, &value, created, &definition)?;
@@ -101,13 +106,6 @@ impl From<Rests> for Backend {
             Rests::Auto => Self::Auto,
         }
     }
-}
-
-/// Whether the login has something as `member`.
-fn has(value: &Secret, member: &str) -> bool {
-    let path: Vec<&str> = member.split('.').collect();
-    let raw = value.expose_text().and_then(|text| keyslip::json::get(text, &path).ok().flatten());
-    raw.is_some_and(|raw| raw != "\"\"" && raw != "null")
 }
 
 fn list(definition: &Definition) {
