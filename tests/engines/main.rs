@@ -3,12 +3,15 @@
 //! Every test opens a lab of its own, see `tests/lab`. They need root; without it each says that it
 //! was skipped.
 
+#[path = "../lab/cri.rs"]
+mod kubelet;
 #[path = "../lab/mod.rs"]
 mod lab;
 
 mod bare;
 mod canary;
 mod credentials;
+mod docker;
 mod logins;
 mod places;
 mod podman;
