@@ -73,8 +73,11 @@ impl Cri {
 
     /// Runs the sandbox of a pod of the host's network under a runtime handler.
     pub fn pod(&self, name: &str, namespace: &str, handler: &str, annotations: &[(&str, &str)]) -> Answer<Pod> {
-        let options =
-            NamespaceOption { network: NamespaceMode::Node.into(), pid: NamespaceMode::Container.into(), ..Default::default() };
+        let options = NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..Default::default()
+        };
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.to_owned(),
