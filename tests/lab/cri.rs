@@ -104,7 +104,13 @@ impl Cri {
 
     /// Creates a container in a pod; its main process sleeps.
     pub fn create(&self, pod: &Pod, wanted: &Wanted<'_>) -> Answer<String> {
+        let own_pids = NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..Default::default()
+        };
         let security = LinuxContainerSecurityContext {
+            namespace_options: Some(own_pids),
             run_as_user: wanted.user.map(|value| Int64Value { value }),
             readonly_rootfs: wanted.readonly,
             ..Default::default()
