@@ -9,6 +9,7 @@ mod kubelet;
 mod lab;
 
 mod bare;
+mod buildah;
 mod canary;
 mod credentials;
 mod docker;
