@@ -160,7 +160,9 @@ impl Mountpoint {
                     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
                     let file = rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR);
                     // On a full disk it stays empty, and is mounted on all the same.
-                    file.map(|file| drop(rustix::io::write(file, self.kind.content())))
+                    file.map(|file| {
+                        let _ = rustix::io::write(file, self.kind.content());
+                    })
                 } else {
                     let mode = if index >= self.owned_from { 0o700 } else { 0o755 };
                     rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode))
