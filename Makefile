@@ -29,7 +29,9 @@ build:
 	@mkdir -p $(BIN)
 	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-hook keyslip-launch) $(BIN)/
 
-demo: setup build
+demo:
+	@tests/lab/setup demo
+	@$(MAKE) --no-print-directory build
 	@examples/demo/demo
 
 test: setup build

@@ -21,6 +21,28 @@ pub const RUNTIMES: [&str; 2] = ["crun", "runc"];
 /// Longest that one script may take.
 const SECONDS: &str = "90";
 
+/// The Debian that a lab's engines are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The machine's own, Debian 12: podman 4.3, crun 1.8, runc 1.1.5, containerd 1.6, docker 20.10.
+    Debian12,
+    /// Debian 13: podman 5.4, crun 1.21, runc 1.1.15, containerd 1.7, docker 26.1. See `debian13`.
+    Debian13,
+}
+
+impl Tree {
+    /// Where it is; nothing for the machine's own.
+    fn path(self) -> Option<PathBuf> {
+        if self == Self::Debian12 {
+            return None;
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/debian13");
+        let output = Command::new(script).output().expect("tests/lab/debian13 starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    }
+}
+
 /// A private lab.
 pub struct Lab {
     dir: TempDir,
@@ -64,8 +86,13 @@ impl fmt::Display for Output {
 }
 
 impl Lab {
-    /// Opens a lab; nothing without root, and a line that says so.
+    /// Opens a lab with the machine's own engines; nothing without root, and a line that says so.
     pub fn new(name: &str) -> Option<Self> {
+        Self::on(Tree::Debian12, name)
+    }
+
+    /// Opens a lab with the engines of a Debian.
+    pub fn on(tree: Tree, name: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: {name} needs root for mount namespaces and engines");
             return None;
@@ -79,6 +106,7 @@ impl Lab {
             .args(["sh", "-c", "echo open; exec cat"])
             .env_clear()
             .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")])
+            .envs(tree.path().map(|path| ("KEYSLIP_LAB_TREE", path)))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,6 +117,31 @@ impl Lab {
         let open = door.stdout.as_mut().expect("a pipe").read_exact(&mut word);
         assert!(open.is_ok(), "the lab: {}", fs::read_to_string(dir.path().join("enter.log")).unwrap_or_default());
         Some(Self { dir, door, marks: RefCell::default(), calls: Cell::new(0) })
+    }
+
+    /// Starts docker's daemon, which the scripts' `docker` then reaches; it knows the image
+    /// `localhost/bb`. Its configuration is `/etc/docker/daemon.json`, if a test has written one.
+    #[track_caller]
+    pub fn docker(&self) {
+        self.ok("$REPO/tests/lab/daemon docker start");
+    }
+
+    /// Starts containerd, which the scripts' `ctr` then reaches, with its CRI; it knows the images
+    /// `localhost/bb` and `localhost/pause:1`. Its configuration is `/etc/containerd/config.toml`.
+    #[track_caller]
+    pub fn containerd(&self) {
+        self.ok("$REPO/tests/lab/daemon containerd start");
+    }
+
+    /// Ends a daemon and starts it again; its containers live on or not as it has it.
+    #[track_caller]
+    pub fn restart(&self, daemon: &str) {
+        self.ok(&format!("$REPO/tests/lab/daemon {daemon} stop; $REPO/tests/lab/daemon {daemon} start"));
+    }
+
+    /// A path of the lab as this process sees it, for sockets.
+    pub fn seen_from_outside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.door.id()))
     }
 
     /// The directory that scripts know as `$W`.
@@ -253,8 +306,19 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let end =
-            "for r in crun runc; do for id in $($r list -q 2>/dev/null); do $r delete --force $id || true; done; done
+        let end = "
+            if [ -e $W/docker.pid ]; then
+                containers=$(docker ps -aq); [ -z \"$containers\" ] || docker rm -f $containers || true
+                $REPO/tests/lab/daemon docker stop || true
+            fi
+            if [ -e $W/containerd.pid ]; then
+                for n in k8s.io default; do
+                    for t in $(ctr -n $n task ls -q); do ctr -n $n task rm -f $t || true; done
+                    for c in $(ctr -n $n c ls -q); do ctr -n $n c rm $c || true; done
+                done
+                $REPO/tests/lab/daemon containerd stop || true
+            fi
+            for r in crun runc; do for id in $($r list -q 2>/dev/null); do $r delete --force $id || true; done; done
             if [ -d /var/lib/containers/storage ]; then podman rm -af -t0 || true; fi";
         self.run(&[], end, b"");
         if self.path().join("home/labuser/.local/share/containers").exists() {
