@@ -10,11 +10,16 @@
 //! 3. The engine's own parser reads the result, before anything is written.
 //! 4. The plan is carried out, or undone at the first error.
 
+mod error;
 mod found;
+mod members;
+mod ours;
 mod receipt;
 
+pub use error::Error;
 pub use found::{Found, Program, found};
-pub use receipt::{Change, Ours, Receipt, receipts};
+pub use ours::{Member, Ours};
+pub use receipt::{Change, Receipt, receipts};
 
 use std::env;
 use std::ffi::OsString;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Mode};
+use super::{Engine, Mode, Ours};
 use crate::clock::Instant;
 use crate::site::Site;
 
@@ -22,16 +22,6 @@ pub struct Change {
     pub after: Option<Vec<u8>>,
     /// What of it is ours.
     pub ours: Ours,
-}
-
-/// What of a file is ours, so that it can be taken out of one that was edited later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ours {
-    /// A piece of text that stands in it once.
-    Text(String),
-    /// Members of the JSON object that it is: the keys that lead to each, and its value.
-    Members(Vec<(Vec<String>, String)>),
 }
 
 /// What an installation changed.
