@@ -66,6 +66,9 @@ pub(super) fn without(change: &Change) -> Result<Option<String>, Error> {
     if now == text(&change.after) || now == text(&change.before) {
         return Ok(text(&change.before));
     }
+    if change.ours == Ours::Generated && change.ours.is_in(now_text) {
+        return Ok(text(&change.before));
+    }
     if let Some(rest) = change.ours.taken_out(now_text) {
         return Ok(if change.before.is_none() && rest.trim().is_empty() { None } else { Some(rest) });
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod cdi;
 mod credential;
 mod import;
 mod inject;
@@ -13,6 +14,7 @@ mod output;
 mod plan;
 mod request;
 mod status;
+mod uninstall;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -63,9 +65,14 @@ enum Command {
     Revoke(live::RevokeArgs),
     /// Remove what is left of containers that are gone.
     Sweep(output::Format),
-    /// Prepare this host.
+    /// Offer agents as devices of the Container Device Interface.
+    #[command(subcommand)]
+    Cdi(cdi::Cdi),
+    /// Set engines up, and prepare this host.
     #[command(subcommand)]
     Install(install::Install),
+    /// Leave engines as they were before `install`, byte for byte.
+    Uninstall(uninstall::Args),
 }
 
 fn main() -> ExitCode {
@@ -98,6 +105,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(format) => live::sync(format, &site),
         Command::Revoke(args) => live::revoke(&args, &site),
         Command::Sweep(format) => live::sweep(format, &site),
+        Command::Cdi(command) => cdi::run(&command, &site),
         Command::Install(command) => install::run(&command, &site),
+        Command::Uninstall(args) => uninstall::run(&args, &site),
     }
 }
