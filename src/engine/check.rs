@@ -121,7 +121,8 @@ fn drop_empty(value: &mut Value) {
         members.retain(|_, value| match value {
             Value::Null => false,
             Value::Bool(yes) => *yes,
-            Value::String(text) => !text.is_empty() && text != "0",
+            // The last is what containerd 1.7 makes of an absent `sandbox_mode`, and 2 of an absent `sandboxer`.
+            Value::String(text) => !["", "0", "podsandbox"].contains(&text.as_str()),
             Value::Array(values) => !values.is_empty(),
             Value::Object(members) => !members.is_empty(),
             Value::Number(_) => true,

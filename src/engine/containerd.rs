@@ -49,7 +49,10 @@ pub(super) fn plan(
                 host.site.config.join("conf.d/allow-cri.toml").display()
             ));
             plan.next.push("systemctl restart containerd".to_owned());
-            plan.next.push("kubectl apply of a RuntimeClass with `handler: keyslip`; pods then say `runtimeClassName` and have the annotation dev.keyslip.agents: claude".to_owned());
+            plan.next.push(
+                "make a RuntimeClass whose handler is keyslip, and give pods its runtimeClassName and the annotation dev.keyslip.agents: claude"
+                    .to_owned(),
+            );
             plan.next.push(format!(
                 "ctr run --runc-binary {} --annotation dev.keyslip.agents=claude IMAGE NAME",
                 ctr.display()
