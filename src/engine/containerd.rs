@@ -85,7 +85,7 @@ fn record(host: &Host, present: &Present, found: &Found) -> Result<Option<Change
 }
 
 /// `config.toml`, as far as it matters.
-struct File {
+pub(super) struct File {
     text: String,
     /// The name of the CRI plugin in a file of this version, as a key.
     plugin: &'static str,
@@ -101,7 +101,7 @@ struct File {
 }
 
 impl File {
-    fn read(path: &Path, text: Option<&str>, major: u32) -> Result<Self, Error> {
+    pub(super) fn read(path: &Path, text: Option<&str>, major: u32) -> Result<Self, Error> {
         let newest = if major >= 2 { 3 } else { 2 };
         let head = if text.is_none() { format!("version = {newest}\n") } else { String::new() };
         let text = text.unwrap_or_default().to_owned();
@@ -145,7 +145,7 @@ impl File {
         })
     }
 
-    fn shim(&self, path: &Path, before: Option<String>, binary: &Path) -> Result<Option<Change>, Error> {
+    pub(super) fn shim(&self, path: &Path, before: Option<String>, binary: &Path) -> Result<Option<Change>, Error> {
         let binary = binary.display().to_string();
         match &self.keyslip {
             Some(Some(there)) if *there == binary => return Ok(None),

@@ -130,11 +130,24 @@ fn write_receipt(receipt: &Receipt, host: &Host) -> Result<(), Error> {
     receipt::write(&path, receipt).map_err(|source| Error::Write { path, source })
 }
 
-/// Removes the receipt and the directories that were made for it.
+/// Removes the directories that were made, and the receipt: last of all, since it knows of them.
 fn unmake_for(receipt: &Receipt, host: &Host) {
+    let dir = receipt::directory(&host.site);
+    let (state, engines): (Vec<_>, Vec<_>) = receipt.made.iter().cloned().partition(|made| dir.starts_with(made));
+    unmake(&engines);
     let _ = carry_out::put(&receipt::path(&host.site, receipt.engine), None, 0);
-    let _ = std::fs::remove_dir(receipt::directory(&host.site));
-    unmake(&receipt.made);
+    let _ = std::fs::remove_dir(dir);
+    unmake(&state);
+}
+
+/// Removes what a process has left that was killed before it had a receipt, or after it.
+pub fn tidy(host: &Host) {
+    let dir = receipt::directory(&host.site);
+    let Some(_hold) = dir.exists().then(|| carry_out::hold(host).ok()).flatten() else { return };
+    for engine in Engine::ALL {
+        let _ = std::fs::remove_file(beside(&receipt::path(&host.site, engine)));
+    }
+    let _ = std::fs::remove_dir(dir);
 }
 
 /// The engines that something was installed for, the last of [`Engine::ALL`] first: an interrupted
@@ -161,7 +174,8 @@ pub fn prepare_removal(engine: Engine, host: &Host, force: bool) -> Result<Plan,
     let mut plan = Plan::new(engine, receipt.mode);
     plan.changes = removal(&receipt)?;
     match engine {
-        Engine::Docker => plan.next.push("systemctl reload docker".to_owned()),
+        // A reload keeps runtimes that are not in the file any more (docker 20.10, 26.1).
+        Engine::Docker => plan.next.push("systemctl restart docker".to_owned()),
         Engine::Containerd => plan.next.push("systemctl restart containerd".to_owned()),
         Engine::Podman | Engine::Cdi => {}
     }
@@ -213,7 +227,7 @@ fn take_away(receipt: &Receipt, host: &Host, _hold: &Hold) -> Result<(), Error> 
 impl Receipt {
     /// The directories of the state that it made, which a receipt in its place makes its own.
     fn made_for_state(&self, host: &Host) -> Vec<PathBuf> {
-        let state = &host.site.state;
-        self.made.iter().filter(|dir| dir.starts_with(state) || state.starts_with(dir)).cloned().collect()
+        let dir = receipt::directory(&host.site);
+        self.made.iter().filter(|made| dir.starts_with(made)).cloned().collect()
     }
 }

@@ -29,10 +29,12 @@ mod ours;
 mod podman;
 mod present;
 mod receipt;
+#[cfg(test)]
+mod roundtrip_tests;
 
 pub use error::Error;
 pub use found::{Found, Program, found};
-pub use install::{Prepared, install, installed, prepare, prepare_removal, uninstall};
+pub use install::{Prepared, install, installed, prepare, prepare_removal, tidy, uninstall};
 pub use ours::{Member, Ours};
 pub use receipt::{Change, Receipt, receipts};
 

@@ -7,17 +7,17 @@ use crate::{Host, TREES};
 const FILE: &str = "{\n    \"log-driver\" : \"json-file\",\n    \"labels\": [ \"a=b\",\n        \"c=d\" ]\n}";
 
 #[test]
-fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_another() {
+fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_a_restart() {
     for (tree, name) in TREES {
         let Some(host) = Host::new(tree, &format!("docker{name}")) else { return };
         host.write("/etc/docker/daemon.json", FILE.as_bytes());
         host.ok("chmod 600 /etc/docker/daemon.json");
-        let before = host.files();
         host.docker();
+        // docker has made a key of its own.
+        let before = host.files();
         let said = host.install("docker", "+    \"runtimes\": {\n+        \"keyslip\": {");
         assert!(said.contains("next: systemctl reload docker"), "{said}");
-        let reload = "kill -HUP $(cat /run/docker.pid); sleep 1";
-        host.does(reload);
+        host.does("kill -HUP $(cat /run/docker.pid); sleep 1");
         let ask = said.lines().filter_map(|line| line.strip_prefix("next: docker run")).next_back().unwrap();
         let run = |rest: &str| host.root(&format!("docker run --network none {}", ask.replace("IMAGE", rest)));
         let output = run("localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'");
@@ -27,8 +27,10 @@ fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_another() {
             "docker has containers that name Keyslip's runtime (held): they cannot be started once it is gone";
         host.refuses("keyslip uninstall docker", refused);
         host.does("docker rm held");
-        host.does("keyslip uninstall docker");
-        host.does(reload);
+        let said = host.does("keyslip uninstall docker");
+        // A reload takes up what is in the file, and keeps what is not.
+        assert!(said.contains("next: systemctl restart docker"), "{said}");
+        host.restart("docker");
         assert!(!run("localhost/bb true").succeeded(), "the daemon still knows the runtime");
         host.assert_as_before(&before, "uninstall docker");
     }
@@ -38,7 +40,7 @@ fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_another() {
 fn it_can_become_the_runtime_of_every_container() {
     let Some(host) = Host::new(Tree::Debian13, "docker-default") else { return };
     let before = host.files();
-    host.install("docker --default", "+  \"default-runtime\": \"keyslip\",\n");
+    host.install("docker --default", "+  \"default-runtime\": \"keyslip\"\n");
     host.docker();
     let run = "docker run --rm --network none --annotation dev.keyslip.agents=claude localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'";
     assert_eq!(host.does(run), "<CLAUDE>");

@@ -37,8 +37,9 @@ impl Deref for Host {
 impl Host {
     fn new(tree: Tree, name: &str) -> Option<Self> {
         let lab = Lab::on(tree, &format!("install-{name}"))?;
-        lab.ok("mkdir -p /etc/containers; sed '/engine.runtimes/,$d' $CONTAINERS_CONF >/etc/containers/containers.conf
-            rm $CONTAINERS_CONF");
+        lab.ok(
+            "mkdir -p /etc/containers; sed '/engine.runtimes/,$d' $CONTAINERS_CONF >/etc/containers/containers.conf",
+        );
         lab.login("claude", &lab.token("CLAUDE"));
         Some(Self(lab))
     }
@@ -67,7 +68,7 @@ impl Host {
     /// Every file of the configuration, root's and the user's, with content, mode and owner, and what
     /// installations keep.
     fn files(&self) -> BTreeSet<String> {
-        let places = "/etc /home/labuser/.config /home/labuser/.local/state /var/lib/keyslip/install";
+        let places = "/etc /home/labuser/.config /home/labuser/.local/state/keyslip/install /var/lib/keyslip/install";
         let list = self.ok(&format!(
             "find {places} ! -type f -printf '%p %y %m %U:%G %l\\n' 2>/dev/null || true
             find {places} -type f -printf '%p %m %U:%G ' -exec sha256sum {{}} \\; 2>/dev/null || true"

@@ -9,7 +9,7 @@ fn engines_that_are_not_there() {
     for (engine, program) in [("podman", "podman"), ("docker", "dockerd"), ("containerd", "containerd")] {
         // A file that nobody may execute, in place of the program.
         let path = host.ok(&format!("command -v {program}"));
-        host.ok(&format!("mount --bind /etc/hostname {path}"));
+        host.ok(&format!("touch $W/nothing; chmod 644 $W/nothing; mount --bind $W/nothing {path}"));
         let reason = format!("{engine} is not installed: there is no {program} in PATH");
         host.refuses(&format!("keyslip install {engine}"), &reason);
         host.ok(&format!("umount {path}"));
@@ -33,7 +33,7 @@ fn broken_and_unreadable_configurations() {
             "/etc/containerd/config.toml",
             "version = 2\nx = [1\n",
             "containerd",
-            "/etc/containerd/config.toml:3:1: this is no TOML: ",
+            "/etc/containerd/config.toml:2:7: this is no TOML: ",
         ),
         ("/etc/containerd/config.toml", "version = 4\n", "containerd", "its version is 4"),
         (

@@ -43,6 +43,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    engine::tidy(&host);
     match failed {
         None => Ok(ExitCode::SUCCESS),
         Some(error) => bail!(error),
