@@ -19,7 +19,7 @@ fn mounts() -> String {
 fn the_real_client_is_logged_in_by_files_alone() {
     let Some(lab) = setup::podman(Tree::Debian12, "client") else { return };
     let run = format!("--network none {}", mounts());
-    let status = "claude auth status --json";
+    let status = "/usr/bin/claude auth status --json";
     for runtime in RUNTIMES {
         let podman = format!("podman --runtime {runtime}");
         let without = lab.sh(&format!("{podman} run --rm {run} bb {status}"));

@@ -32,18 +32,18 @@ fn a_container_of_docker_is_logged_in() {
             &format!("{options}, main process"),
         );
         lab.assert_nothing_left(&format!("docker {options}, foreground"));
-        lab.ok(&format!("{run} -d --name c localhost/bb sleep 1000"));
-        let show = format!("docker exec c {SHOW}");
+        lab.ok(&format!("{run} -d --name box localhost/bb sleep 1000"));
+        let show = format!("docker exec box {SHOW}");
         setup::is_logged_in(&lab.ok(&show), uid, options);
-        assert!(!lab.ok("docker inspect c").contains("<CLAUDE>"), "docker {options}: inspect shows it");
-        lab.ok("docker restart -t0 c");
+        assert!(!lab.ok("docker inspect box").contains("<CLAUDE>"), "docker {options}: inspect shows it");
+        lab.ok("docker restart -t0 box");
         setup::is_logged_in(&lab.ok(&show), uid, &format!("{options}, restarted"));
         assert_eq!(lab.ok("keyslip list --json | jq length"), "1", "docker {options}");
-        lab.ok("docker stop -t0 c");
+        lab.ok("docker stop -t0 box");
         lab.assert_nothing_left(&format!("docker {options}, stopped"));
-        lab.ok("docker start c");
+        lab.ok("docker start box");
         setup::is_logged_in(&lab.ok(&show), uid, &format!("{options}, started"));
-        lab.ok("docker rm -f c");
+        lab.ok("docker rm -f box");
         lab.assert_nothing_left(&format!("docker {options}"));
     }
 }
@@ -73,11 +73,11 @@ fn a_device_leaves_no_value_in_dockers_storage() {
     );
     lab.docker();
     lab.ok(&format!(
-        "docker run -d --name c {CLAUDE} --network none localhost/bb sleep 1000
-        docker exec c cat /run/secrets/claude; docker commit c copy; docker export -o $W/c.tar c; docker inspect c >$W/inspect"
+        "docker run -d --name box {CLAUDE} --network none localhost/bb sleep 1000
+        docker exec box cat /run/secrets/claude; docker commit box copy; docker export -o $W/c.tar box; docker inspect box >$W/inspect"
     ));
     assert!(!lab.leaks(&["/run/keyslip"], &token).is_empty(), "the search finds what is there");
-    lab.ok("docker rm -f c");
+    lab.ok("docker rm -f box");
     let places = ["/var/lib/docker", "/var/lib/containerd", "/run", "/etc", "$W/docker.log", "$W/c.tar", "$W/inspect"];
     assert_eq!(lab.leaks(&places, &token), [""; 0]);
     lab.assert_nothing_left("docker");

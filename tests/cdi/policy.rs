@@ -4,7 +4,7 @@ use crate::lab::{RUNTIMES, Tree};
 use crate::setup::{self, CLAUDE, TREES};
 
 /// The one sentence about the last refusal.
-const REASON: &str = "keyslip status --json | jq -r '.problems[-1].reason'";
+const REASON: &str = "keyslip status --json | jq -r '[.problems[].reason | values] | last'";
 
 #[test]
 fn an_account_without_a_rule_is_refused_in_one_sentence_that_says_what_to_write() {

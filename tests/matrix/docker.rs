@@ -35,7 +35,7 @@ const REQUEST: Way = ("shim, request mount", "-v $(keyslip request claude):/requ
 
 #[test]
 fn docker_20() {
-    // There is no --annotation before 23.
+    // There is no --annotation before 24.
     rows(Tree::Debian12, "20.10.24", &[REQUEST]);
 }
 
