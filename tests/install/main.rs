@@ -10,6 +10,7 @@ mod cdi;
 mod containerd;
 mod docker;
 mod edited;
+mod examples;
 mod killed;
 mod podman;
 mod refused;

@@ -37,10 +37,10 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
     // One engine must not keep the others from being taken away.
     let mut failed = None;
     for engine in engines {
-        if let Err(error) = one(engine, args, &host) {
-            if let Some(before) = failed.replace(error) {
-                eprintln!("keyslip: {before:#}");
-            }
+        if let Err(error) = one(engine, args, &host)
+            && let Some(before) = failed.replace(error)
+        {
+            eprintln!("keyslip: {before:#}");
         }
     }
     engine::tidy(&host);
