@@ -15,6 +15,7 @@ mod containerd;
 mod credentials;
 mod cri;
 mod docker;
+mod docker_20;
 mod logins;
 mod many;
 mod places;
