@@ -97,7 +97,7 @@ fn one_settings_file(
         plan.files[index].content = merged(&now, file, path, &what)?.unwrap_or_else(|| Secret::from_text(&now));
         return Ok(());
     }
-    let target = around.target(path, Kind::File, &what)?;
+    let target = around.target(path, Kind::Json, &what)?;
     let of_host = plan.settings_of_host.iter().find(|(at, _)| at == path).and_then(|(_, text)| text.expose_text());
     let before = match of_host {
         Some(text) => Some(text.to_owned()),

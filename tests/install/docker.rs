@@ -22,7 +22,7 @@ fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_a_restart()
         let run = |rest: &str| host.root(&format!("docker run --network none {}", ask.replace("IMAGE", rest)));
         let output = run("localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'");
         assert_eq!(output.text(), "<CLAUDE>", "{output}");
-        // As in examples/compose/compose.mount.yaml.
+        // As in examples/compose/compose.request.yaml, by the plain path.
         let mount = "docker run --rm --network none --runtime keyslip -v /run/keyslip/request/claude:/request:ro";
         assert_eq!(host.does(&format!("{mount} localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'")), "<CLAUDE>");
         host.does("docker rm -f $(docker ps -aq); docker create --name held --runtime keyslip-crun localhost/bb true");
