@@ -119,7 +119,7 @@ pub struct Prepared {
 /// See [`Error`].
 pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepared>, Error> {
     let Input { site, config, spec, .. } = *input;
-    if input.engine == "cri" && spec.is_pod_sandbox() {
+    if matches!(input.engine, "cri" | "cdi") && spec.is_pod_sandbox() {
         return Ok(None);
     }
     let uid = match site.whose {
@@ -128,7 +128,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
     };
     let caller = Caller::new(input.engine, input.container, uid, spec);
     let mut found = request::read(spec, &site.requests())?;
-    found.by_device = Request { agents: input.devices.to_vec(), ..Request::default() };
+    found.by_device = Request::for_agents(input.devices)?;
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
     let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();

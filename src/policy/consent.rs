@@ -20,6 +20,8 @@ pub(super) fn of_annotations(engine: &str, converted: bool, config: &Config) -> 
         // docker has annotations since 24.0 and takes them from the command line alone; containerd's
         // CRI takes them from the pod, ctr from the command line.
         "docker" | "containerd" | "cri" if settings.is_some_and(|settings| settings.version.is_some()) => Ok(()),
+        // A file in /etc/cdi does not know which engine reads it.
+        "cdi" => Err("a device asks for itself alone, and an image may have set them".to_owned()),
         // podman 4.3.1 copies an image's annotations into the specification.
         "podman" => Err("podman may have copied them from the image".to_owned()),
         _ => Err(format!("the installation has no record of {engine}, so an image may have set them")),
@@ -34,8 +36,10 @@ pub(super) fn of_plain_mounts(engine: &str) -> Result<(), String> {
     match engine {
         // podman 4.3.1 resolves `./data` before it writes the specification, and `data` may be a link in
         // somebody's repository.
-        "podman" | "buildah" => Err(format!(
-            "{engine} resolves links in the sources of mounts; use the path that `keyslip request AGENT` prints"
+        "podman" | "buildah" | "cdi" => Err(format!(
+            "{} resolves links in the sources of mounts; use the path that `keyslip request AGENT` prints",
+            // Nobody knows which engine reads a file in /etc/cdi.
+            if engine == "cdi" { "podman" } else { engine }
         )),
         _ => Ok(()),
     }
@@ -51,7 +55,7 @@ mod tests {
         let mut config = Config::default();
         assert!(of_annotations("bare", false, &config).is_ok());
         assert!(of_annotations("bare", true, &config).is_err());
-        for engine in ["podman", "docker", "cri", "unheard-of"] {
+        for engine in ["podman", "docker", "cri", "cdi", "unheard-of"] {
             assert!(of_annotations(engine, false, &config).is_err(), "{engine}");
         }
         let settings = EngineSettings { version: Some("26.1.5".to_owned()), trust_annotations: false };

@@ -55,6 +55,14 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request for `agents`, each once.
+    ///
+    /// # Errors
+    /// When they are two accounts of one agent, or too many.
+    pub fn for_agents(agents: &[AgentRef]) -> Result<Self, Error> {
+        Self::default().merged(Self { agents: agents.to_vec(), ..Self::default() })
+    }
+
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {

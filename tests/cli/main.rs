@@ -200,10 +200,12 @@ fn what_is_refused_is_in_syslog_too() {
     let denied = lab.bundle("denied", r#".annotations={"dev.keyslip.agents":"claude@work"}"#);
     let asks = lab.bundle("asks", r#".annotations={"dev.keyslip.agents":"claude"}"#);
     lab.configure("log_level = \"debug\"\n");
-    // A /dev of its own for a real syslogd: the machine's is shared.
+    // A /dev of its own for a real syslogd: the machine's is shared. Its nodes are root's: crun gives the
+    // machine's /dev/null to the user of a container whose standard input it is, and in a sticky
+    // directory nobody else could then open it with O_CREAT, as a shell's `>` does.
     let said = lab.ok(&format!(
         r#"unshare --mount bash -euc '
-            mkdir $W/dev; mount -t tmpfs dev $W/dev; cp -a /dev/null /dev/urandom $W/dev/; mount --bind $W/dev /dev
+            mkdir $W/dev; mount -t tmpfs -o mode=755 dev $W/dev; cp -a /dev/null /dev/urandom $W/dev/; mount --bind $W/dev /dev
             busybox syslogd -n -O $W/messages & syslogd=$!
             for i in $(seq 100); do [ -S /dev/log ] && break; sleep 0.05; done
             /usr/libexec/keyslip/keyslip-hook precreate --engine bare <{denied}/config.json >/dev/null 2>&1 || echo hook refused
