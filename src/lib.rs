@@ -60,10 +60,14 @@ pub mod renew;
 
 pub mod launch;
 
+pub mod probe;
+
 #[cfg(feature = "login")]
 pub mod backend;
 #[cfg(feature = "login")]
 pub mod cdi;
+#[cfg(feature = "login")]
+pub mod doctor;
 #[cfg(feature = "login")]
 pub mod import;
 #[cfg(feature = "login")]

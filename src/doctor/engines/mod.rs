@@ -50,12 +50,12 @@ pub struct Seen {
 
 /// Looks at every engine.
 #[must_use]
-pub fn observe(config: &Config, site: &Site, libexec: &Path) -> Seen {
+pub fn observe(config: &Config, site: &Site) -> Seen {
     Seen {
         podman: podman::observe(config, site),
         docker: docker::observe(config, site),
         containerd: containerd::observe(config, site),
-        devices: devices::observe(config, site, libexec),
+        devices: devices::observe(config, site),
         receipts: receipts::observe(site),
     }
 }
