@@ -31,6 +31,8 @@
 //! login program, in a terminal), `backend` (keyrings, sealed credentials and helpers), `renew` (logins
 //! that live for hours) and `import` (logins of other tools). `cdi` offers agents as devices.
 //!
+//! How engines come to call all this, likewise: `engine` (installing and taking away).
+//!
 //! Beside the way: [`config`] (what the operator says), [`document`] (TOML with places), [`site`] (where
 //! things are for this user), [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`]
 //! (values with rules), and [`sys`], the only module with unsafe code.
@@ -68,6 +70,7 @@ pub mod backend;
 pub mod cdi;
 #[cfg(feature = "login")]
 pub mod doctor;
+pub mod engine;
 #[cfg(feature = "login")]
 pub mod import;
 #[cfg(feature = "login")]
