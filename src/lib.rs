@@ -70,6 +70,7 @@ pub mod backend;
 pub mod cdi;
 #[cfg(feature = "login")]
 pub mod doctor;
+#[cfg(feature = "login")]
 pub mod engine;
 #[cfg(feature = "login")]
 pub mod import;

@@ -61,9 +61,14 @@ fn look() -> Sight {
     Sight {
         main: fs::read("/proc/1/environ").ok().and_then(|all| variable(&all)),
         exec: env::var_os(VARIABLE).map(|value| digest(value.as_encoded_bytes())),
-        secret: fs::read(Path::new("/run/secrets").join(NAME)).ok().map(|content| digest(&content)),
-        home: fs::read(home.join(HOME_FILE)).ok().map(|content| digest(&content)),
+        secret: file(&Path::new("/run/secrets").join(NAME)),
+        home: file(&home.join(HOME_FILE)),
     }
+}
+
+/// A file that was delivered. Those of agents are padded with blanks, so that they can be renewed in place.
+fn file(path: &Path) -> Option<String> {
+    fs::read(path).ok().map(|content| digest(content.trim_ascii_end()))
 }
 
 /// The variable in an environment as `/proc` has it.
@@ -83,7 +88,9 @@ const ABSENT: &str = "absent";
 impl Sight {
     fn text(&self) -> String {
         let mut text = String::new();
-        for (name, value) in [("main", &self.main), ("exec", &self.exec), ("secret", &self.secret), ("home", &self.home)] {
+        for (name, value) in
+            [("main", &self.main), ("exec", &self.exec), ("secret", &self.secret), ("home", &self.home)]
+        {
             let _ = writeln!(text, "{name} {}", value.as_deref().unwrap_or(ABSENT));
         }
         text

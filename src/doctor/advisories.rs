@@ -163,32 +163,41 @@ pub fn judge(runtimes: &[Runtime]) -> Vec<Finding> {
             };
             findings.push(Finding::ok(Area::Runtimes, subject, format!("{name} {version}: {also}")));
         }
-        for advisory in open {
-            findings.push(finding(runtime, advisory));
+        // Those that were repaired together are one finding.
+        let mut series: Vec<&[&str]> = open.iter().map(|advisory| advisory.repaired).collect();
+        series.dedup();
+        for repaired in series {
+            let together: Vec<&Advisory> = open.iter().copied().filter(|it| it.repaired == repaired).collect();
+            findings.push(finding(runtime, &together, repaired));
         }
     }
     findings
 }
 
-fn finding(runtime: &Runtime, advisory: &Advisory) -> Finding {
+fn finding(runtime: &Runtime, holes: &[&Advisory], repaired: &[&str]) -> Finding {
     let Runtime { path, name, version, mentioned, .. } = runtime;
-    let Advisory { cve, ghsa, what, repaired, .. } = advisory;
     let unless = match mentioned {
-        Some(_) => ", and the changelog of its package does not mention it",
-        None => ", unless your distribution has repaired it",
+        Some(_) => "the changelog of its package does not mention it",
+        None => "unless your distribution has repaired it",
     };
-    let what = format!("{name} {version} has {cve}: {what}{unless}");
+    let first = holes.first().map_or("", |hole| hole.what);
+    let what = format!("{name} {version} has {} ({first}); {unless}", listed(holes.iter().map(|hole| hole.cve)));
     let remedy = format!(
-        "install {name} {} or later, or an update of your distribution that names {cve} \
-         (https://github.com/{}/security/advisories/{ghsa})",
-        listed(repaired.iter()).replace(" and ", " or "),
-        match *name {
-            ref name if name == "crun" => "containers/crun",
-            ref name if name == "youki" => "youki-dev/youki",
-            _ => "opencontainers/runc",
-        }
+        "install {name} {} or later, or your distribution's update; see https://github.com/{}/security/advisories, {}",
+        listed(repaired).replace(" and ", " or "),
+        project(name),
+        listed(holes.iter().map(|hole| hole.ghsa))
     );
     Finding::warning(Area::Runtimes, path.display().to_string(), what, Remedy::advice(remedy))
+}
+
+/// Where a runtime's advisories are.
+fn project(name: &str) -> &'static str {
+    match name {
+        "crun" => "containers/crun",
+        "youki" => "youki-dev/youki",
+        _ => "opencontainers/runc",
+    }
 }
 
 #[cfg(test)]
@@ -246,7 +255,8 @@ mod tests {
         };
         let open = |mentioned| {
             let findings = judge(&[runtime(mentioned)]);
-            findings.iter().filter(|finding| finding.severity == Severity::Warning).count()
+            let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+            warnings.map(|finding| finding.what.matches("CVE-").count()).sum::<usize>()
         };
         assert_eq!(open(None), 4);
         assert_eq!(open(Some(numbers)), 3);
@@ -266,6 +276,6 @@ mod tests {
         let finding = &judge(&[runtime])[0];
         assert!(finding.what.contains("unless your distribution has repaired it"), "{}", finding.what);
         assert!(finding.remedy.contains("runc 1.2.8, 1.3.3 or 1.4.0-rc.3 or later"), "{}", finding.remedy);
-        assert!(finding.remedy.contains("opencontainers/runc/security/advisories/GHSA-9493-h29p-rfm2"));
+        assert!(finding.remedy.contains("opencontainers/runc/security/advisories, GHSA-9493-h29p-rfm2"));
     }
 }

@@ -124,7 +124,11 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
         findings.push(Finding::note(area, format!("{} requests", count("denied")), what, remedy));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok(area, "containers", format!("{} hold credentials, nothing is left over", seen.alive)));
+        findings.push(Finding::ok(
+            area,
+            "containers",
+            format!("{} hold credentials, nothing is left over", seen.alive),
+        ));
     }
     findings
 }

@@ -330,7 +330,10 @@ mod tests {
         let advice = "/s/claude-oauth.json is open to others (mode 644); run: chmod 600 /s/claude-oauth.json; Keyslip does not use it";
         let broken = Login { advice: Some(advice.to_owned()), ..login("claude", "broken", "file") };
         assert_eq!(worst(&with(vec![broken])).command.as_deref(), Some("chmod 600 /s/claude-oauth.json"));
-        let seen = Seen { logins: Some(Err("/s belongs to uid 5, not to 0; run: chown 0 /s; x".to_owned())), ..Seen::default() };
+        let seen = Seen {
+            logins: Some(Err("/s belongs to uid 5, not to 0; run: chown 0 /s; x".to_owned())),
+            ..Seen::default()
+        };
         assert_eq!(worst(&seen).command.as_deref(), Some("chown 0 /s"));
     }
 

@@ -126,10 +126,8 @@ fn mount_of(mounts: &str, path: &Path) -> Option<Mount> {
 /// The areas in the text of `/proc/swaps`. Compressed memory is no disk, and what is encrypted is not plain.
 fn areas(text: &str, is_encrypted: impl Fn(&str) -> bool) -> Vec<Swap> {
     let paths = text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
-    let each = paths.map(|path| Swap {
-        path: path.to_owned(),
-        plain: !path.starts_with("/dev/zram") && !is_encrypted(path),
-    });
+    let each =
+        paths.map(|path| Swap { path: path.to_owned(), plain: !path.starts_with("/dev/zram") && !is_encrypted(path) });
     each.collect()
 }
 
@@ -220,7 +218,9 @@ fn judge_swap(seen: &Seen, subject: &str) -> Option<Finding> {
             "encrypt the swap or switch it off (swapoff -a), or use Linux 6.4, which can keep a tmpfs from it; this is {}",
             seen.release
         )),
-        (false, _) => Remedy::advice("encrypt the swap, or switch it off; no user can mount a tmpfs that is not swapped"),
+        (false, _) => {
+            Remedy::advice("encrypt the swap, or switch it off; no user can mount a tmpfs that is not swapped")
+        }
     };
     Some(Finding::warning(Area::Memory, subject, what, remedy))
 }

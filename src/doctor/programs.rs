@@ -331,8 +331,7 @@ fn relink(seen: &Seen, runtime: &str, links: &[&Link]) -> Remedy {
             Remedy::run(all.collect::<Vec<_>>().join("; "))
         }
         _ => {
-            let all: Vec<String> =
-                links.iter().flat_map(|link| [path(link, ""), path(link, ".real")]).collect();
+            let all: Vec<String> = links.iter().flat_map(|link| [path(link, ""), path(link, ".real")]).collect();
             let command = format!("rm -f {}", all.join(" "));
             let text = format!("install {runtime} again; or, if no engine uses it, run: {command}");
             Remedy { text, command: Some(command) }

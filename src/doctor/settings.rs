@@ -88,9 +88,7 @@ pub fn observe(config: &Config, site: &Site) -> Seen {
     let known = |name: &str| {
         let name: Result<AgentName, _> = name.parse();
         let with_secret = |name: &AgentName| config.agents.get(name).is_some_and(|it| it.secret_name.is_some());
-        name.is_ok_and(|name| {
-            with_secret(&name) || !matches!(Definition::find(&name, &site.config), Ok(None))
-        })
+        name.is_ok_and(|name| with_secret(&name) || !matches!(Definition::find(&name, &site.config), Ok(None)))
     };
     for (index, rule) in config.allow.iter().enumerate() {
         if let Some(why) = idle(rule, config, site.whose, known) {
@@ -107,7 +105,8 @@ fn is_engine(name: &str) -> bool {
 
 /// Why a rule never allows anything.
 fn idle(rule: &Allow, config: &Config, whose: Whose, known: impl Fn(&str) -> bool) -> Option<String> {
-    let texts = |values: &Option<OneOrMany<String>>| values.as_ref().map(|it| it.as_slice().to_vec()).unwrap_or_default();
+    let texts =
+        |values: &Option<OneOrMany<String>>| values.as_ref().map(|it| it.as_slice().to_vec()).unwrap_or_default();
     let engines = texts(&rule.engine);
     let strange: Vec<&String> = engines.iter().filter(|name| !name.ends_with('*') && !is_engine(name)).collect();
     if !engines.is_empty() && strange.len() == engines.len() {
@@ -121,7 +120,9 @@ fn idle(rule: &Allow, config: &Config, whose: Whose, known: impl Fn(&str) -> boo
     let uids = rule.uid.as_ref().map(|it| it.as_slice().to_vec()).unwrap_or_default();
     match whose {
         Whose::System if !uids.is_empty() => {
-            return Some("uid is the user of a rootless engine, and this configuration is that of root's engines".to_owned());
+            return Some(
+                "uid is the user of a rootless engine, and this configuration is that of root's engines".to_owned(),
+            );
         }
         Whose::User(us) if !uids.is_empty() && !uids.contains(&us) => {
             return Some(format!("the engines that read this configuration are those of uid {us}"));
@@ -132,7 +133,8 @@ fn idle(rule: &Allow, config: &Config, whose: Whose, known: impl Fn(&str) -> boo
         return Some("it names neither agents nor secrets, so it grants nothing".to_owned());
     }
     let unknown: Vec<&String> = rule.agents.iter().filter(|name| !name.ends_with('*') && !known(name)).collect();
-    let missing: Vec<&String> = rule.secrets.iter().filter(|name| !name.ends_with('*') && !has_secret(config, name)).collect();
+    let missing: Vec<&String> =
+        rule.secrets.iter().filter(|name| !name.ends_with('*') && !has_secret(config, name)).collect();
     if unknown.len() + missing.len() == rule.agents.len() + rule.secrets.len() {
         return Some(match (unknown.is_empty(), missing.is_empty()) {
             (false, _) => format!("{} is no agent that is known", listed(unknown)),

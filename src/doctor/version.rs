@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn versions_have_an_order() {
-        let sorted = ["1.1.5+ds1", "1.1.12", "1.2.0-rc.1", "1.2.0-rc.3", "1.2.0", "1.4.0-rc.2", "1.4.0", "1.20", "26.1.5+dfsg1"];
+        let sorted =
+            ["1.1.5+ds1", "1.1.12", "1.2.0-rc.1", "1.2.0-rc.3", "1.2.0", "1.4.0-rc.2", "1.4.0", "1.20", "26.1.5+dfsg1"];
         for pair in sorted.windows(2) {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }

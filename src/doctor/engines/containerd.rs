@@ -115,10 +115,11 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
         let name = &handler.called.name;
         let subject = format!("containerd, handler {name}");
         findings.extend(handler.called.problem("containerd", &["cri"]));
-        let missing: Vec<&str> = [("pod_annotations", handler.annotations.0), ("container_annotations", handler.annotations.1)]
-            .into_iter()
-            .filter_map(|(list, there)| (!there).then_some(list))
-            .collect();
+        let missing: Vec<&str> =
+            [("pod_annotations", handler.annotations.0), ("container_annotations", handler.annotations.1)]
+                .into_iter()
+                .filter_map(|(list, there)| (!there).then_some(list))
+                .collect();
         if missing.len() == 2 {
             findings.push(Finding::warning(
                 area,
@@ -130,7 +131,8 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
             ));
         } else if !missing.is_empty() {
             let what = format!("lets annotations through by one list alone; {} lacks dev.keyslip.*", missing[0]);
-            let remedy = Remedy::advice(format!("put {} = [\"dev.keyslip.*\"] under the runtime {name} in {FILE}", missing[0]));
+            let remedy =
+                Remedy::advice(format!("put {} = [\"dev.keyslip.*\"] under the runtime {name} in {FILE}", missing[0]));
             findings.push(Finding::note(area, subject, what, remedy));
         }
     }

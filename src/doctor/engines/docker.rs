@@ -87,7 +87,7 @@ impl Seen {
     /// The runtimes by which it calls the shim.
     #[must_use]
     pub fn shims(&self) -> Vec<&Called> {
-        self.runtimes.iter().filter(|called| called.shim_of.is_some()).collect()
+        self.runtimes.iter().filter(|called| called.is_shim()).collect()
     }
 
     /// Whether it calls Keyslip, or is meant to.
@@ -156,7 +156,8 @@ mod tests {
     use crate::doctor::{Severity, exit_code};
 
     fn seen(dir: &Path, link: &str) -> Seen {
-        let mut seen = Seen { version: Version::parse("26.1.5"), recorded: Some("26.1.5".to_owned()), ..Seen::default() };
+        let mut seen =
+            Seen { version: Version::parse("26.1.5"), recorded: Some("26.1.5".to_owned()), ..Seen::default() };
         let path = dir.join("keyslip").join(link);
         seen.add(&json(&format!(r#"{{"runtimes":{{"keyslip":{{"path":{path:?}}}}}}}"#)).unwrap());
         seen

@@ -75,7 +75,8 @@ pub fn judge(dir: &Path, hooks: &[Hook], engine: Option<&str>) -> Vec<Finding> {
     let again = || Remedy::advice("write the hooks again: keyslip install podman --mode hook");
     for hook in hooks {
         let subject = hook.file.display().to_string();
-        let finding = |severity, what: String, remedy| Finding::new(Area::Engines, severity, subject.clone(), what, remedy);
+        let finding =
+            |severity, what: String, remedy| Finding::new(Area::Engines, severity, subject.clone(), what, remedy);
         if let Some(why) = &hook.wrong {
             let what = format!("{why}; podman starts no container at all with it");
             findings.push(finding(Severity::Broken, what, Remedy::advice("mend the file, or take it away")));

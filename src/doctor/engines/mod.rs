@@ -68,7 +68,8 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
     findings.extend(containerd::judge(&seen.containerd));
     findings.extend(devices::judge(&seen.devices));
     findings.extend(receipts::judge(&seen.receipts, seen));
-    let set_up = seen.podman.is_set_up() || seen.docker.is_set_up() || seen.containerd.is_set_up() || seen.devices.is_set_up();
+    let set_up =
+        seen.podman.is_set_up() || seen.docker.is_set_up() || seen.containerd.is_set_up() || seen.devices.is_set_up();
     let here: Vec<&str> = [
         ("podman", seen.podman.program.is_some()),
         ("docker", seen.docker.daemon.is_some()),
@@ -120,6 +121,12 @@ impl Called {
         }
     }
 
+    /// Whether the engine calls the shim by it, or what has taken the place of the shim.
+    #[must_use]
+    pub fn is_shim(&self) -> bool {
+        self.meant && self.there
+    }
+
     /// What is wrong with it for `engine`, if it was meant to be the shim.
     #[must_use]
     pub fn problem(&self, engine: &str, links: &[&str]) -> Option<Finding> {
@@ -129,11 +136,13 @@ impl Called {
             let what = format!(
                 "{path} is missing; {}",
                 match engine {
-                    "podman" => "podman takes another runtime of this name without a word, and containers start without what they ask for",
+                    "podman" =>
+                        "podman takes another runtime of this name without a word, and containers start without what they ask for",
                     _ => "no container of this runtime starts",
                 }
             );
-            let remedy = format!("install Keyslip again, or take {path} out of the configuration: keyslip uninstall {engine}");
+            let remedy =
+                format!("install Keyslip again, or take {path} out of the configuration: keyslip uninstall {engine}");
             return Some(Finding::broken(Area::Engines, subject, what, Remedy::advice(remedy)));
         }
         let by = self.shim_of.as_deref()?;
@@ -178,8 +187,7 @@ fn toml(text: &str) -> Result<Value, String> {
 /// Line, column and what is wrong.
 fn json(text: &str) -> Result<Value, String> {
     // Of what serde says only the kind and the place: the text may hold anything.
-    serde_json::from_str(text)
-        .map_err(|error| format!("line {}, column {}: no JSON", error.line(), error.column()))
+    serde_json::from_str(text).map_err(|error| format!("line {}, column {}: no JSON", error.line(), error.column()))
 }
 
 /// What a program says after `--version`.

@@ -190,7 +190,7 @@ impl Seen {
     /// The runtimes by which it calls the shim.
     #[must_use]
     pub fn shims(&self) -> Vec<&Called> {
-        self.runtimes.iter().filter(|called| called.shim_of.is_some()).collect()
+        self.runtimes.iter().filter(|called| called.is_shim()).collect()
     }
 
     /// Directories with Keyslip's hook at `precreate` or `createRuntime`.
@@ -219,8 +219,7 @@ impl Seen {
 #[must_use]
 pub fn judge(seen: &Seen) -> Vec<Finding> {
     let area = Area::Engines;
-    let mut findings: Vec<Finding> =
-        seen.wrong.iter().map(|(path, why)| unreadable("podman", path, why)).collect();
+    let mut findings: Vec<Finding> = seen.wrong.iter().map(|(path, why)| unreadable("podman", path, why)).collect();
     findings.extend(seen.runtimes.iter().filter_map(|called| called.problem("podman", &["podman"])));
     for (dir, found) in &seen.hooks {
         match found {
@@ -243,7 +242,10 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
         findings.push(Finding::warning(
             area,
             "podman, [containers] env",
-            format!("gives {} to every container, which beats or redirects what is delivered and shows in inspect", listed(&seen.env)),
+            format!(
+                "gives {} to every container, which beats or redirects what is delivered and shows in inspect",
+                listed(&seen.env)
+            ),
             Remedy::advice("take it out of containers.conf"),
         ));
     }
@@ -382,14 +384,15 @@ mod tests {
         assert_eq!((findings.len(), exit_code(&findings)), (2, 1));
         let site = Site::system(Path::new("/nonexistent"));
         let preferred = preferred_variables(&site);
-        for name in ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"] {
+        for name in ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "CODEX_API_KEY"] {
             assert!(preferred.contains(name), "{name}");
         }
     }
 
     #[test]
     fn files_that_podman_cannot_read_are_broken() {
-        let seen = Seen { wrong: vec![(PathBuf::from("/e/c.conf"), "line 1, column 2: x".to_owned())], ..Seen::default() };
+        let seen =
+            Seen { wrong: vec![(PathBuf::from("/e/c.conf"), "line 1, column 2: x".to_owned())], ..Seen::default() };
         assert_eq!(exit_code(&judge(&seen)), 2);
         let named = Seen { hooks: vec![(PathBuf::from("/gone"), None)], names_hooks: true, ..Seen::default() };
         assert_eq!(judge(&named)[0].severity, Severity::Warning);

@@ -88,7 +88,11 @@ pub fn judge(seen: &Seen, now: &super::Seen) -> Vec<Finding> {
             let what = match state {
                 State::AsWritten => continue,
                 State::Edited => {
-                    findings.push(Finding::ok(area, subject.clone(), format!("{path} was edited since; our part stands")));
+                    findings.push(Finding::ok(
+                        area,
+                        subject.clone(),
+                        format!("{path} was edited since; our part stands"),
+                    ));
                     continue;
                 }
                 State::WithoutOurs => format!("{path} was changed since, and what was written into it is gone"),
@@ -107,7 +111,12 @@ pub fn judge(seen: &Seen, now: &super::Seen) -> Vec<Finding> {
             && (then.number(0), then.number(1)) != (current.number(0), current.number(1))
         {
             let what = format!("was done for {engine} {then}, and it is {current} now");
-            findings.push(Finding::note(area, subject, what, Remedy::advice(format!("prove it: keyslip doctor --probe {engine}"))));
+            findings.push(Finding::note(
+                area,
+                subject,
+                what,
+                Remedy::advice(format!("prove it: keyslip doctor --probe {engine}")),
+            ));
         }
     }
     findings

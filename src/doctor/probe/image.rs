@@ -118,6 +118,9 @@ mod tests {
         assert_eq!(manifest[0]["RepoTags"][0], IMAGE);
         assert!(dir.path().join(manifest[0]["Config"].as_str().unwrap()).exists());
         let list = tar(&["-tvf", "layer.tar"], dir.path());
-        assert!(list.contains("-rwxr-xr-x 0/0") && list.contains(" keyslip-probe") && list.contains(" home/"), "{list}");
+        assert!(
+            list.contains("-rwxr-xr-x 0/0") && list.contains(" keyslip-probe") && list.contains(" home/"),
+            "{list}"
+        );
     }
 }

@@ -75,10 +75,13 @@ pub fn still_listed(subject: &str) -> Finding {
 
 /// What was seen in the container.
 pub fn sight(subject: &str, promise: &Promise, said: Result<String, String>, value: &Secret) -> Vec<Finding> {
-    let remedy = "keyslip status says what was refused or failed; is the engine's runtime the shim, or are its hooks read?";
+    let remedy =
+        "keyslip status says what was refused or failed; is the engine's runtime the shim, or are its hooks read?";
     let sight = match said.map(|text| Sight::parse(&text)) {
         Ok(Some(sight)) => sight,
-        Ok(None) => return vec![broken(subject, Property::Exec, "the program in the container said something else", remedy)],
+        Ok(None) => {
+            return vec![broken(subject, Property::Exec, "the program in the container said something else", remedy)];
+        }
         Err(why) => return vec![broken(subject, Property::Exec, &format!("exec fails: {why}"), remedy)],
     };
     let expected = digest(value.expose());
@@ -90,7 +93,9 @@ pub fn sight(subject: &str, promise: &Promise, said: Result<String, String>, val
     ];
     let each = parts.into_iter().map(|(property, promised, seen)| match seen {
         Some(seen) if seen == expected => ok(subject, property, "the value is there"),
-        Some(_) => broken(subject, property, "another value is there", "see which variable or file of the image is in the way"),
+        Some(_) => {
+            broken(subject, property, "another value is there", "see which variable or file of the image is in the way")
+        }
         None if promised => broken(subject, property, "the value is missing", remedy),
         None => ok(subject, property, &format!("none, for {}", promise.unless)),
     });
@@ -117,7 +122,8 @@ pub fn inspect(subject: &str, said: Result<String, String>, value: &Secret) -> F
 pub fn storage(subject: &str, property: Property, found: &Found) -> Finding {
     if !found.files.is_empty() {
         let files = listed(found.files.iter().take(3).map(|path| path.display()));
-        let remedy = "the value was random and is of no use; a login would lie there too: report it with the engine's version";
+        let remedy =
+            "the value was random and is of no use; a login would lie there too: report it with the engine's version";
         return broken(subject, property, &format!("{files} holds the value"), remedy);
     }
     if found.cut {
@@ -170,7 +176,8 @@ mod tests {
 
     #[test]
     fn rules_that_forbid_it_are_no_fault() {
-        let refused = not_started("x", "podman asks for keyslip-probe, which no [[allow]] rule permits; to permit it, ...");
+        let refused =
+            not_started("x", "podman asks for keyslip-probe, which no [[allow]] rule permits; to permit it, ...");
         assert_eq!(refused.severity, Severity::Note);
         assert_eq!(not_started("x", "no such image").severity, Severity::Broken);
     }

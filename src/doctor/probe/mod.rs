@@ -105,7 +105,12 @@ pub fn run(around: &Surroundings<'_>, only: &[String]) -> Vec<Finding> {
         return findings;
     }
     let failed = |why: String| {
-        Finding::broken(Area::Probe, "probe", why, Remedy::advice("mend what keyslip doctor says first, then probe again"))
+        Finding::broken(
+            Area::Probe,
+            "probe",
+            why,
+            Remedy::advice("mend what keyslip doctor says first, then probe again"),
+        )
     };
     let store = match store_of(around.config, around.site) {
         Ok(store) => store,
@@ -217,6 +222,9 @@ impl Drop for Bench<'_> {
     fn drop(&mut self) {
         let custody = Custody::new(self.store, self.around.config, self.around.site);
         let _ = custody.remove(&agent(), &Account::default());
+        // Nobody else holds it, for this is the only probe.
+        let lock = self.store.dir().join(format!(".lock-{AGENT}@{}", Account::default()));
+        let _ = self.store.keeper().act(|| fs::remove_file(lock));
         way::remove_requests(self.around.site);
         let _ = fs::remove_dir_all(&self.dir);
     }

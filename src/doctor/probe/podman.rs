@@ -44,7 +44,9 @@ pub fn ways<'a>(around: &'a Surroundings<'_>) -> Vec<Box<dyn Way + 'a>> {
     if around.engines.devices.is_set_up() && around.site.whose == Whose::System {
         by.push(By::Device);
     }
-    by.into_iter().map(|by| -> Box<dyn Way + 'a> { Box::new(Podman { around, program: program.clone(), by }) }).collect()
+    by.into_iter()
+        .map(|by| -> Box<dyn Way + 'a> { Box::new(Podman { around, program: program.clone(), by }) })
+        .collect()
 }
 
 impl Podman<'_> {

@@ -74,7 +74,9 @@ impl Search<'_> {
                 let Ok(about) = entry.metadata() else { continue };
                 match about.file_type() {
                     kind if kind.is_dir() && about.dev() == device => waiting.push(entry.path()),
-                    kind if kind.is_file() && about.mtime().max(about.ctime()) >= self.since => self.file(&entry.path()),
+                    kind if kind.is_file() && about.mtime().max(about.ctime()) >= self.since => {
+                        self.file(&entry.path())
+                    }
                     _ => {}
                 }
             }
