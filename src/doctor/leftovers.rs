@@ -103,7 +103,7 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
         findings.push(Finding::warning(
             area,
             "keyslip doctor --probe",
-            "was killed and has left its login, a random value of no use, in the store",
+            "was killed and has left its login, a random value, in the store, and perhaps a container, which the next probe removes",
             Remedy::run(format!("keyslip auth logout {}", probe::AGENT)),
         ));
     }

@@ -31,8 +31,7 @@ pub fn nothing_left(lab: &Lab) {
     lab.assert_nothing_left("after a probe");
     let left = lab.ok("ls /var/lib/keyslip/tokens /home/labuser/.local/state/keyslip/tokens 2>/dev/null | grep probe || true
         ls -d /var/lib/keyslip/probe /home/labuser/.local/state/keyslip/probe /run/cdi/keyslip-probe.json 2>/dev/null || true
-        podman ps -aq --filter name=keyslip-probe; podman images -q localhost/keyslip-probe; crun list -q 2>/dev/null || true
-        find /sys/fs/cgroup -name 'keyslip-probe*' 2>/dev/null || true");
+        podman ps -aq --filter name=keyslip-probe; podman images -q localhost/keyslip-probe; crun list -q 2>/dev/null || true");
     assert_eq!(left, "");
 }
 
@@ -82,6 +81,17 @@ fn hooks_under_podman() {
     assert_eq!(said[1], "exec env: none, for hooks give exec files alone");
     assert!(said[0].ends_with("the value is there") && said[2].ends_with("the value is there"), "{said:?}");
     nothing_left(&lab);
+    // Nobody says that the container has ended.
+    lab.ok("mv /etc/keyslip/hooks.d/keyslip-poststop.json $W/");
+    let report = doctor(&lab, "--probe podman");
+    assert_eq!(
+        report.with("broken", "after removal: the container is still in keyslip list").len(),
+        1,
+        "{}",
+        report.text
+    );
+    nothing_left(&lab);
+    lab.ok("mv $W/keyslip-poststop.json /etc/keyslip/hooks.d/");
     // Hooks whose condition is never met: no rule sees that, the probe does.
     lab.ok("sed -i 's#agents|secrets#agnets|secrets#' /etc/keyslip/hooks.d/*.json");
     let report = doctor(&lab, "--probe podman");
@@ -157,9 +167,9 @@ fn what_a_killed_probe_has_left_is_found_and_removed() {
 
 #[test]
 fn a_probe_that_is_interrupted_cleans_up() {
-    let Some(lab) = sound("probe-interrupted") else { return };
+    let Some(lab) = Lab::with_claude("doctor-probe-interrupted") else { return };
     lab.ok("keyslip doctor --probe >$W/said 2>&1 & p=$!
-        for i in $(seq 300); do podman exec keyslip-probe /keyslip-probe look >/dev/null 2>&1 && break; sleep 0.02; done; kill -INT $p; wait $p || true");
+        for i in $(seq 300); do podman exec keyslip-probe /keyslip-probe look >/dev/null 2>&1 && break; sleep 0.02; done; kill -TERM $p; wait $p || true");
     assert!(lab.ok("cat $W/said").contains("was not probed: a signal came"));
     nothing_left(&lab);
 }

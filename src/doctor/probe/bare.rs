@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::image::HOME;
 use super::way::{Promise, Way, attempt, tell, word};
 use super::{Surroundings, directory};
+use crate::ledger::SandboxId;
 use crate::probe::NAME;
 use crate::site::Whose;
 
@@ -50,8 +51,9 @@ fn process(action: &str) -> Value {
     })
 }
 
-/// The smallest specification that shares nothing with the host.
-fn specification() -> Value {
+/// The smallest specification that shares nothing with the host. `cgroup` is a name that no other container
+/// has, in whatever part of the host's cgroups this is.
+fn specification(cgroup: &str) -> Value {
     let mount = |at: &str, kind: &str, options: Value| json!({ "destination": at, "type": kind, "source": kind, "options": options });
     let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
     json!({
@@ -62,7 +64,7 @@ fn specification() -> Value {
             mount("/proc", "proc", json!(["nosuid", "noexec", "nodev"])),
             mount("/dev", "tmpfs", json!(["nosuid", "strictatime", "mode=755", "size=64k"])),
         ],
-        "linux": { "cgroupsPath": format!("/{NAME}"), "namespaces": namespaces },
+        "linux": { "cgroupsPath": format!("/{cgroup}"), "namespaces": namespaces },
     })
 }
 
@@ -72,6 +74,7 @@ impl Bare<'_> {
     }
 
     fn make_bundle(&self) -> std::io::Result<()> {
+        let cgroup = format!("{NAME}-{}", SandboxId::random()?.as_str());
         let rootfs = self.bundle.join("rootfs");
         for dir in ["dev", "proc", "sys", "run", "tmp", "home"] {
             fs::create_dir_all(rootfs.join(dir))?;
@@ -79,7 +82,7 @@ impl Bare<'_> {
         let program = rootfs.join(NAME);
         fs::copy(self.around.libexec.join("keyslip-launch"), &program)?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        fs::write(self.bundle.join("config.json"), specification().to_string())?;
+        fs::write(self.bundle.join("config.json"), specification(&cgroup).to_string())?;
         fs::write(self.bundle.join("look.json"), process("look").to_string())
     }
 }

@@ -1,6 +1,7 @@
 //! What the sight of a probe means.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::search::Found;
 use super::way::Promise;
@@ -118,10 +119,11 @@ pub fn inspect(subject: &str, said: Result<String, String>, value: &Secret) -> F
     }
 }
 
-/// Where the value was found.
+/// Where the value was found. When the container is gone crun's state must be too.
 pub fn storage(subject: &str, property: Property, found: &Found) -> Finding {
-    if !found.files.is_empty() {
-        let files = listed(found.files.iter().take(3).map(|path| path.display()));
+    let known: &[PathBuf] = if property == Property::Removed { &found.known } else { &[] };
+    if found.files.len() + known.len() > 0 {
+        let files = listed(found.files.iter().chain(known).take(3).map(|path| path.display()));
         let remedy =
             "the value was random and is of no use; a login would lie there too: report it with the engine's version";
         return broken(subject, property, &format!("{files} holds the value"), remedy);
@@ -130,13 +132,15 @@ pub fn storage(subject: &str, property: Property, found: &Found) -> Finding {
         let what = format!("{property}: clean as far as {} new files go; the search was cut short", found.read);
         return Finding::note(Area::Probe, subject, what, Remedy::advice("probe again while the engine is idle"));
     }
-    ok(subject, property, &format!("{} new files are clean", found.read))
+    let but = match found.known.first() {
+        Some(known) => format!(", but for crun's own state in memory, {}", known.display()),
+        None => String::new(),
+    };
+    ok(subject, property, &format!("{} new files are clean{but}", found.read - found.known.len()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::doctor::{Severity, exit_code};
 
@@ -172,6 +176,9 @@ mod tests {
         assert_eq!(storage("x", Property::Storage, &found).severity, Severity::Broken);
         assert_eq!(storage("x", Property::Storage, &Found { cut: true, ..Found::default() }).severity, Severity::Note);
         assert_eq!(storage("x", Property::Removed, &Found::default()).severity, Severity::Ok);
+        let known = Found { known: vec![PathBuf::from("/run/r/config.json")], read: 3, ..Found::default() };
+        let known = storage("x", Property::Storage, &known);
+        assert!(known.severity == Severity::Ok && known.what.contains("2 new files") && known.what.contains("/run/r"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use rustix::fs::FlockOperation;
 use super::{Area, Finding, Remedy, engines, programs};
 use crate::clock::Instant;
 use crate::config::{Backend, Config};
-use crate::ledger::{Ledger, SandboxId};
+use crate::ledger::{Ledger, Record, SandboxId, clean_up};
 use crate::names::{Account, AgentName};
 use crate::probe::NAME;
 use crate::secret::Secret;
@@ -207,19 +207,28 @@ impl<'a> Bench<'a> {
 
     /// After its end.
     fn look_after(&self, subject: &str, storage: &[PathBuf], begin: Instant) -> Finding {
-        let ledger = Ledger::at(&self.around.site.runtime);
-        let held = ledger.records().iter().any(|record| record.agents.iter().any(|it| it.agent.as_str() == AGENT));
+        let held = !held(&Ledger::at(&self.around.site.runtime)).is_empty();
         let places: Vec<PathBuf> = storage.iter().cloned().chain([self.around.site.runtime.clone()]).collect();
-        let found = search::search(&places, begin, &self.value, search::LIMITS);
-        if held && found.files.is_empty() {
+        if held {
             return judge::still_listed(subject);
         }
+        let found = search::search(&places, begin, &self.value, search::LIMITS);
         judge::storage(subject, Property::Removed, &found)
     }
 }
 
+/// The records of containers that were given the value of a probe.
+fn held(ledger: &Ledger) -> Vec<Record> {
+    let mut records = ledger.records();
+    records.retain(|record| record.agents.iter().any(|it| it.agent.as_str() == AGENT));
+    records
+}
+
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
+        // Where the engine did not say that they have ended.
+        let ledger = Ledger::at(&self.around.site.runtime);
+        held(&ledger).iter().for_each(|record| clean_up(&ledger, record));
         let custody = Custody::new(self.store, self.around.config, self.around.site);
         let _ = custody.remove(&agent(), &Account::default());
         // Nobody else holds it, for this is the only probe.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Instant;
 use crate::secret::Secret;
+use crate::sys::is_memory_backed;
 
 /// What limits a search.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub const LIMITS: Limits = Limits { time: Duration::from_secs(20), bytes: 1 << 3
 pub struct Found {
     /// Files that hold the value.
     pub files: Vec<PathBuf>,
+    /// Files that hold it and may: crun's own state, in memory and for its owner alone.
+    pub known: Vec<PathBuf>,
     /// How many files were read.
     pub read: usize,
     /// A limit came before the end.
@@ -98,7 +101,10 @@ impl Search<'_> {
             };
             self.left = self.left.saturating_sub(count as u64);
             if self.finder.find(&buffer[..held + count]).is_some() {
-                self.found.files.push(path.to_owned());
+                match is_state_of_crun(path) {
+                    true => self.found.known.push(path.to_owned()),
+                    false => self.found.files.push(path.to_owned()),
+                }
                 return;
             }
             let all = held + count;
@@ -108,6 +114,15 @@ impl Search<'_> {
         }
         self.found.cut = true;
     }
+}
+
+/// Whether this is the copy of the specification that crun keeps beside its `status`, on a tmpfs. containerd and
+/// docker have crun's state below their own directories.
+fn is_state_of_crun(path: &Path) -> bool {
+    let Some(dir) = path.parent().filter(|_| path.file_name().is_some_and(|name| name == "config.json")) else {
+        return false;
+    };
+    dir.join("status").is_file() && is_memory_backed(dir).unwrap_or(false)
 }
 
 #[cfg(test)]
