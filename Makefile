@@ -35,7 +35,9 @@ demo:
 	@examples/demo/demo
 
 test: setup build
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/engines
 	cargo nextest run --locked --no-fail-fast
+	@tests/matrix/table
 
 lint:
 	cargo fmt --check

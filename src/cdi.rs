@@ -183,6 +183,19 @@ pub fn offered(text: &str) -> Result<Vec<AgentRef>, Error> {
     document.devices.iter().map(read).collect()
 }
 
+/// A file of this site's engines that is there and does not offer `agent`, if none of them does. They are
+/// the engines' configuration, so a login changes none of them.
+#[must_use]
+pub fn lacking(site: &Site, agent: &AgentRef) -> Option<PathBuf> {
+    device(agent).ok()?;
+    let read = |path: PathBuf| Some((offered(&fs::read_to_string(&path).ok()?).ok()?, path));
+    let files: Vec<(Vec<AgentRef>, PathBuf)> = paths(site).into_iter().filter_map(read).collect();
+    match files.iter().any(|(agents, _)| agents.contains(agent)) {
+        true => None,
+        false => files.into_iter().next_back().map(|(_, path)| path),
+    }
+}
+
 /// The agents of `agents.d`.
 fn defined(config: &Path) -> Vec<AgentName> {
     let entries = fs::read_dir(config.join("agents.d")).into_iter().flatten().flatten();

@@ -127,7 +127,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         Whose::User(uid) => Some(uid),
     };
     let caller = Caller::new(input.engine, input.container, uid, spec);
-    let mut found = request::read(spec, &site.requests())?;
+    let mut found = request::read(spec, &site.requests(), input.bundle)?;
     found.by_device = Request::for_agents(input.devices)?;
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;

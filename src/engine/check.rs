@@ -56,7 +56,9 @@ fn containerd(program: &Path, mode: Mode, change: &Change, staged: &Path) -> Res
         format!("{what}{by}; give the file that has the CRI's settings with --config")
     };
     for plugin in ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "cri"] {
-        let Some(cri) = after.pointer_mut(&format!("/plugins/{plugin}")).and_then(Value::as_object_mut) else { continue };
+        let Some(cri) = after.pointer_mut(&format!("/plugins/{plugin}")).and_then(Value::as_object_mut) else {
+            continue;
+        };
         if mode == Mode::Cdi {
             if cri.get("enable_cdi") != Some(&Value::Bool(true)) {
                 return Err(overruled("CDI would not be on"));
@@ -81,7 +83,11 @@ fn containerd(program: &Path, mode: Mode, change: &Change, staged: &Path) -> Res
         dump.as_object_mut().map(|dump| dump.remove("imports"));
         drop_empty(dump);
     }
-    if before == after { Ok(()) } else { Err(overruled(&format!("settings would be lost: {}", first_difference(&before, &after)))) }
+    if before == after {
+        Ok(())
+    } else {
+        Err(overruled(&format!("settings would be lost: {}", first_difference(&before, &after))))
+    }
 }
 
 fn dump(program: &Path, arguments: &[&str]) -> Result<Value, String> {
@@ -115,7 +121,8 @@ fn drop_empty(value: &mut Value) {
         members.retain(|_, value| match value {
             Value::Null => false,
             Value::Bool(yes) => *yes,
-            Value::String(text) => !text.is_empty() && text != "0",
+            // The last is what containerd 1.7 makes of an absent `sandbox_mode`, and 2 of an absent `sandboxer`.
+            Value::String(text) => !["", "0", "podsandbox"].contains(&text.as_str()),
             Value::Array(values) => !values.is_empty(),
             Value::Object(members) => !members.is_empty(),
             Value::Number(_) => true,

@@ -14,7 +14,8 @@ pub(super) fn record(
     tables: &[(&str, String)],
 ) -> Result<Option<Change>, Error> {
     let path = host.site.config.join("conf.d").join(format!("50-{engine}.toml"));
-    let mut text = format!("# Written by `keyslip install {engine}`, which `keyslip uninstall {engine}` undoes.\n# {about}\n");
+    let mut text =
+        format!("# Written by `keyslip install {engine}`, which `keyslip uninstall {engine}` undoes.\n# {about}\n");
     for (name, line) in tables {
         text.push_str(&format!("[engines.{name}]\n{line}\n"));
     }

@@ -4,25 +4,33 @@
 //! settings of the CRI would be lost. One more trap: a file that names one runtime of the CRI loses the
 //! built-in `runc` (containerd 1.6.20 and 1.7.24), so where no runtime was named, `runc` is named too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::containers_conf::broken;
 use super::links;
 use super::present::Present;
-use super::{Change, Engine, Error, Found, Host, Mode, Order, Ours, Plan, consent};
+use super::{Change, Engine, Error, Found, Host, Mode, Order, Ours, Plan, cdi, consent};
+use crate::config::Config;
 use crate::document::Document;
 use crate::json::quote;
 
 /// What containerd reads unless it is told otherwise.
-const FILE: &str = "/etc/containerd/config.toml";
+pub(super) const FILE: &str = "/etc/containerd/config.toml";
 
-const BEGIN: &str = "# Begin of what `keyslip install containerd` wrote; `keyslip uninstall containerd` takes it out.\n";
+const BEGIN: &str =
+    "# Begin of what `keyslip install containerd` wrote; `keyslip uninstall containerd` takes it out.\n";
 const END: &str = "# End of what `keyslip install containerd` wrote.\n";
 
 /// The plan for containerd.
-pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found) -> Result<Plan, Error> {
+pub(super) fn plan(
+    order: &Order,
+    host: &Host,
+    present: &Present,
+    config: &Config,
+    found: &Found,
+) -> Result<Plan, Error> {
     let mut plan = Plan::new(Engine::Containerd, order.mode);
     let path = present.resolve(order.config.as_deref().unwrap_or(Path::new(FILE)))?;
     let before = present.read(&path)?;
@@ -41,7 +49,10 @@ pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found)
                 host.site.config.join("conf.d/allow-cri.toml").display()
             ));
             plan.next.push("systemctl restart containerd".to_owned());
-            plan.next.push("kubectl apply of a RuntimeClass with `handler: keyslip`; pods then say `runtimeClassName` and have the annotation dev.keyslip.agents: claude".to_owned());
+            plan.next.push(
+                "make a RuntimeClass whose handler is keyslip, and give pods its runtimeClassName and the annotation dev.keyslip.agents: claude"
+                    .to_owned(),
+            );
             plan.next.push(format!(
                 "ctr run --runc-binary {} --annotation dev.keyslip.agents=claude IMAGE NAME",
                 ctr.display()
@@ -52,7 +63,10 @@ pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found)
                 let reason = "containerd 1.6 knows no CDI; use 1.7 or later, or --mode shim".to_owned();
                 return Err(Error::Conflict { path, reason });
             }
-            plan.changes.extend(file.cdi(&path, before)?);
+            let dir = host.site.config.join("cdi");
+            let ours = dir.join("keyslip.json");
+            plan.changes.extend(cdi::file(host, present, config, &ours, "cri", &mut plan.notes)?);
+            plan.changes.extend(file.cdi(&path, before, &dir)?);
             plan.next.push("systemctl restart containerd".to_owned());
             plan.next.push("pods ask with the annotation cdi.k8s.io/keyslip: keyslip.dev/agent=claude".to_owned());
         }
@@ -71,7 +85,7 @@ fn record(host: &Host, present: &Present, found: &Found) -> Result<Option<Change
 }
 
 /// `config.toml`, as far as it matters.
-struct File {
+pub(super) struct File {
     text: String,
     /// The name of the CRI plugin in a file of this version, as a key.
     plugin: &'static str,
@@ -80,14 +94,14 @@ struct File {
     /// What is there under the name `keyslip`: its `BinaryName`.
     keyslip: Option<Option<String>>,
     enable_cdi: Option<bool>,
-    has_cdi_dirs: bool,
+    cdi_dirs: Option<Vec<String>>,
     cri_is_off: bool,
     /// What an absent file has to begin with.
     head: String,
 }
 
 impl File {
-    fn read(path: &Path, text: Option<&str>, major: u32) -> Result<Self, Error> {
+    pub(super) fn read(path: &Path, text: Option<&str>, major: u32) -> Result<Self, Error> {
         let newest = if major >= 2 { 3 } else { 2 };
         let head = if text.is_none() { format!("version = {newest}\n") } else { String::new() };
         let text = text.unwrap_or_default().to_owned();
@@ -112,7 +126,8 @@ impl File {
         let cri = inner(&table, "plugins").and_then(|plugins| inner(plugins, plugin));
         let runtimes = cri.and_then(|cri| inner(cri, "containerd")).and_then(|table| inner(table, "runtimes"));
         let keyslip = runtimes.and_then(|runtimes| inner(runtimes, "keyslip"));
-        let binary = |keyslip: &DeTable<'_>| inner(keyslip, "options").and_then(|options| string(options, "BinaryName"));
+        let binary =
+            |keyslip: &DeTable<'_>| inner(keyslip, "options").and_then(|options| string(options, "BinaryName"));
         let enable_cdi = match cri.and_then(|cri| cri.get("enable_cdi")).map(toml::Spanned::get_ref) {
             Some(DeValue::Boolean(yes)) => Some(*yes),
             _ => None,
@@ -123,19 +138,22 @@ impl File {
             names_runtimes: runtimes.is_some_and(|runtimes| !runtimes.is_empty()),
             keyslip: keyslip.map(binary),
             enable_cdi,
-            has_cdi_dirs: cri.is_some_and(|cri| cri.get("cdi_spec_dirs").is_some()),
+            cdi_dirs: cri.filter(|cri| cri.get("cdi_spec_dirs").is_some()).map(|cri| strings(cri, "cdi_spec_dirs")),
             cri_is_off: strings(&table, "disabled_plugins").iter().any(|name| off(name)),
             head,
             text: text.clone(),
         })
     }
 
-    fn shim(&self, path: &Path, before: Option<String>, binary: &Path) -> Result<Option<Change>, Error> {
+    pub(super) fn shim(&self, path: &Path, before: Option<String>, binary: &Path) -> Result<Option<Change>, Error> {
         let binary = binary.display().to_string();
         match &self.keyslip {
             Some(Some(there)) if *there == binary => return Ok(None),
             Some(_) => {
-                let reason = format!("there is another runtime with the name keyslip already; rename it, or give it BinaryName = {}", quote(&binary));
+                let reason = format!(
+                    "there is another runtime with the name keyslip already; rename it, or give it BinaryName = {}",
+                    quote(&binary)
+                );
                 return Err(Error::Conflict { path: path.to_owned(), reason });
             }
             None => {}
@@ -145,7 +163,9 @@ impl File {
         let runc = if self.names_runtimes {
             String::new()
         } else {
-            format!("# The built-in runtime, which is lost as soon as a file names another one.\n[{runtimes}.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n")
+            format!(
+                "# The built-in runtime, which is lost as soon as a file names another one.\n[{runtimes}.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n"
+            )
         };
         let block = format!(
             "{runc}[{runtimes}.keyslip]\n  runtime_type = \"io.containerd.runc.v2\"\n  pod_annotations = [\"dev.keyslip.*\"]\n  container_annotations = [\"dev.keyslip.*\"]\n  [{runtimes}.keyslip.options]\n    BinaryName = {}\n",
@@ -154,7 +174,9 @@ impl File {
         self.append(path, before, &block).map(Some)
     }
 
-    fn cdi(&self, path: &Path, before: Option<String>) -> Result<Option<Change>, Error> {
+    /// A directory of the CRI's own, read last: what others have in `/etc/cdi` stays, but a device of ours there
+    /// is for engines whose users are this host's own, and no pod may have it.
+    fn cdi(&self, path: &Path, before: Option<String>, dir: &Path) -> Result<Option<Change>, Error> {
         if self.enable_cdi == Some(false) {
             let reason = "enable_cdi is false here; set it to true, or take it out".to_owned();
             return Err(Error::Conflict { path: path.to_owned(), reason });
@@ -163,8 +185,27 @@ impl File {
         if self.enable_cdi.is_none() {
             lines.push_str("  enable_cdi = true\n");
         }
-        if !self.has_cdi_dirs {
-            lines.push_str("  cdi_spec_dirs = [\"/etc/cdi\", \"/run/cdi\"]\n");
+        let shared = Path::new("/etc/cdi");
+        let mut dirs = vec!["/run/cdi".to_owned(), dir.display().to_string()];
+        if cdi::others_in(shared) {
+            dirs.insert(0, shared.display().to_string());
+        }
+        let read: &[String] = self.cdi_dirs.as_deref().unwrap_or(&dirs);
+        if !read.contains(&dirs[dirs.len() - 1]) {
+            let reason = format!("cdi_spec_dirs is set here; add {} to it", quote(&dirs[dirs.len() - 1]));
+            return Err(Error::Conflict { path: path.to_owned(), reason });
+        }
+        let open = shared.join("keyslip.json");
+        if read.iter().any(|dir| Path::new(dir) == shared) && open.exists() {
+            let reason = format!(
+                "the CRI would read {} too, from which every pod could ask for a login; run `keyslip uninstall cdi`, or remove it",
+                open.display()
+            );
+            return Err(Error::Conflict { path: path.to_owned(), reason });
+        }
+        if self.cdi_dirs.is_none() {
+            let quoted: Vec<String> = dirs.iter().map(|dir| quote(dir)).collect();
+            lines.push_str(&format!("  cdi_spec_dirs = [{}]\n", quoted.join(", ")));
         }
         if lines.is_empty() {
             return Ok(None);
@@ -248,9 +289,4 @@ fn strings(table: &DeTable<'_>, key: &str) -> Vec<String> {
         _ => None,
     };
     values.iter().filter_map(text).collect()
-}
-
-/// The value of a dump at the runtimes of the CRI, for a check.
-pub(super) fn default_path() -> PathBuf {
-    PathBuf::from(FILE)
 }

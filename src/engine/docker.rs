@@ -30,8 +30,7 @@ type Wanted<'a> = Vec<(&'a [&'a str], Value)>;
 pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found) -> Result<Plan, Error> {
     let mut plan = Plan::new(Engine::Docker, order.mode);
     let running = arguments();
-    let given = order.config.clone().or_else(|| value_of(&running, "--config-file").map(PathBuf::from));
-    let path = present.resolve(&given.unwrap_or_else(|| PathBuf::from(FILE)))?;
+    let path = present.resolve(&order.config.clone().unwrap_or_else(file))?;
     let before = present.read(&path)?;
     let text = document(&path, before.as_deref())?;
     match order.mode {
@@ -63,6 +62,11 @@ pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found)
     Ok(plan)
 }
 
+/// What docker reads, which the daemon that runs may have been told.
+pub(super) fn file() -> PathBuf {
+    value_of(&arguments(), "--config-file").map_or_else(|| PathBuf::from(FILE), PathBuf::from)
+}
+
 /// The text of the file as the object that it has to be.
 fn document(path: &Path, text: Option<&str>) -> Result<String, Error> {
     let text = text.unwrap_or_default();
@@ -76,7 +80,14 @@ fn document(path: &Path, text: Option<&str>) -> Result<String, Error> {
             let reason = error.to_string();
             let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
             let (line, column) = (error.line(), error.column());
-            Err(Error::Broken { engine: Engine::Docker, path: path.to_owned(), line, column, what: "JSON object", reason })
+            Err(Error::Broken {
+                engine: Engine::Docker,
+                path: path.to_owned(),
+                line,
+                column,
+                what: "JSON object",
+                reason,
+            })
         }
     }
 }
@@ -135,7 +146,8 @@ fn arguments() -> Vec<String> {
     let read = || -> Option<Vec<String>> {
         let pid: u32 = fs::read_to_string(PID).ok()?.trim().parse().ok()?;
         let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let words: Vec<String> = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let words: Vec<String> =
+            bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         words.first()?.ends_with("dockerd").then_some(words)
     };
     read().unwrap_or_default()
@@ -164,10 +176,7 @@ fn shim_next(plan: &mut Plan, order: &Order, found: &Found) {
     if found.program.major() >= ANNOTATIONS {
         plan.next.push(format!("docker run{runtime} --annotation dev.keyslip.agents=claude IMAGE"));
     } else {
-        plan.notes.push(format!(
-            "docker {} has no annotations (24.0 has); ask with a mount",
-            found.program.version
-        ));
+        plan.notes.push(format!("docker {} has no annotations (24.0 has); ask with a mount", found.program.version));
         plan.next.push(format!("docker run{runtime} -v $(keyslip request claude):/request:ro IMAGE"));
     }
 }
@@ -191,6 +200,9 @@ fn cdi(plan: &mut Plan, path: &Path, before: Option<String>, text: &str, found: 
         plan.changes.extend(change(path, before, text, &wanted));
         plan.next.push("systemctl restart docker".to_owned());
     }
+    if !Path::new("/etc/cdi/keyslip.json").exists() {
+        plan.next.push("keyslip install cdi".to_owned());
+    }
     plan.next.push("docker run --device keyslip.dev/agent=claude IMAGE".to_owned());
     Ok(())
 }
@@ -201,8 +213,8 @@ mod tests {
 
     #[test]
     fn options_of_a_daemon() {
-        let words: Vec<String> = ["/usr/bin/dockerd", "-H", "fd://", "--config-file=/a", "--add-runtime", "x=/y"]
-            .map(str::to_owned).into();
+        let words: Vec<String> =
+            ["/usr/bin/dockerd", "-H", "fd://", "--config-file=/a", "--add-runtime", "x=/y"].map(str::to_owned).into();
         assert_eq!(value_of(&words, "--config-file").as_deref(), Some("/a"));
         assert_eq!(value_of(&words, "--add-runtime").as_deref(), Some("x=/y"));
         assert_eq!(value_of(&words, "--add"), None);
@@ -211,7 +223,9 @@ mod tests {
     #[test]
     fn a_broken_file_is_refused_with_its_place() {
         let path = Path::new("/etc/docker/daemon.json");
-        for (text, place) in [("{\n  \"a\": 1,\n}\n", ":3:1:"), ("[1]", ":1:"), ("{} x", ":1:4:"), ("{\"a\": tru}", ":1:")] {
+        for (text, place) in
+            [("{\n  \"a\": 1,\n}\n", ":3:1:"), ("[1]", ":1:"), ("{} x", ":1:4:"), ("{\"a\": tru}", ":1:")]
+        {
             let said = document(path, Some(text)).unwrap_err().to_string();
             assert!(said.starts_with(&format!("/etc/docker/daemon.json{place}")), "{said}");
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Engine, Mode};
-use crate::config;
+use crate::{cdi, config};
 
 /// Why nothing was installed or taken away. Whatever it is, nothing has changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum Error {
         engine: Engine,
         /// The program that was looked for.
         program: &'static str,
+    },
+    /// The engine does not say its version.
+    #[error("{program} --version fails: {reason}; mend that first")]
+    Mute {
+        /// Its program.
+        program: PathBuf,
+        /// What it says instead.
+        reason: String,
     },
     /// An ordinary user asks for what only root can do.
     #[error("{what} needs root; run it with sudo")]
@@ -33,6 +41,9 @@ pub enum Error {
         /// What it has.
         known: &'static str,
     },
+    /// The agents cannot be offered as devices.
+    #[error(transparent)]
+    Cdi(#[from] cdi::Error),
     /// Keyslip's own configuration cannot be used.
     #[error(transparent)]
     Config(#[from] config::Error),

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Engine, Host};
+use super::links::first_line;
+use super::{Engine, Error, Host, containerd, containers_conf, docker};
 
 /// Where daemons are although a user's `PATH` does not say so.
 const MORE_PLACES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
@@ -26,7 +27,7 @@ pub struct Found {
 pub struct Program {
     /// Where it is.
     pub path: PathBuf,
-    /// What it says, such as `26.1.5`; without what a distribution adds.
+    /// What it says, such as `26.1.5`, without what a distribution adds; empty if it says nothing.
     pub version: String,
 }
 
@@ -49,7 +50,18 @@ pub fn found(host: &Host) -> Vec<Found> {
 pub(super) fn find(host: &Host, engine: Engine) -> Option<Found> {
     let path = look_up(host, daemon(engine)?)?;
     let version = version_of(&path).unwrap_or_default();
-    Some(Found { engine, program: Program { path, version }, files: Vec::new() })
+    let program = Program { path, version };
+    let mut files = match engine {
+        Engine::Podman => match &host.containers_conf {
+            Some(file) => vec![file.clone()],
+            None => containers_conf::order(host, program.major()).unwrap_or_default(),
+        },
+        Engine::Docker => vec![docker::file()],
+        Engine::Containerd => vec![PathBuf::from(containerd::FILE)],
+        Engine::Cdi => Vec::new(),
+    };
+    files.retain(|file| file.exists());
+    Some(Found { engine, program, files })
 }
 
 /// The program that is the engine; a client alone would not read the configuration.
@@ -71,9 +83,20 @@ pub(super) fn look_up(host: &Host, name: &str) -> Option<PathBuf> {
 }
 
 /// What `PROGRAM --version` says.
-fn version_of(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    version_in(&String::from_utf8_lossy(&output.stdout))
+fn version_of(program: &Path) -> Result<String, String> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    version_in(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| first_line(&output.stderr))
+}
+
+impl Program {
+    /// An error if it does not say its version, as podman does not while its configuration is broken.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match version_of(&self.path) {
+            Err(reason) if self.version.is_empty() => Err(Error::Mute { program: self.path.clone(), reason }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The first word that begins like a version: `podman version 4.3.1`, `Docker version 26.1.5+dfsg1, build

@@ -10,14 +10,31 @@
 //! 3. The engine's own parser reads the result, before anything is written.
 //! 4. The plan is carried out, or undone at the first error.
 
+mod carry_out;
+mod cdi;
+mod check;
+mod consent;
+mod containerd;
+mod containers_conf;
+mod diff;
+mod docker;
 mod error;
 mod found;
+mod holders;
+pub mod hooks;
+mod install;
+mod links;
 mod members;
 mod ours;
+mod podman;
+mod present;
 mod receipt;
+#[cfg(test)]
+mod roundtrip_tests;
 
 pub use error::Error;
 pub use found::{Found, Program, found};
+pub use install::{Prepared, install, installed, prepare, prepare_removal, tidy, uninstall};
 pub use ours::{Member, Ours};
 pub use receipt::{Change, Receipt, receipts};
 
@@ -101,6 +118,21 @@ impl fmt::Display for Mode {
     }
 }
 
+/// What is to be installed.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// For which engine.
+    pub engine: Engine,
+    /// The way in.
+    pub mode: Mode,
+    /// The engine's configuration file, where it is not the usual one.
+    pub config: Option<PathBuf>,
+    /// docker uses Keyslip's runtime unless it is told otherwise.
+    pub default_runtime: bool,
+    /// podman's annotations count, although images may set them.
+    pub trust_annotations: bool,
+}
+
 /// For whom and where something is installed.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -144,4 +176,10 @@ pub struct Plan {
     pub next: Vec<String>,
     /// What to know.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    fn new(engine: Engine, mode: Mode) -> Self {
+        Self { engine, mode, changes: Vec::new(), next: Vec::new(), notes: Vec::new() }
+    }
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cdi;
 use crate::json::{Object, get};
 
 use super::members;
@@ -14,6 +15,8 @@ use super::members;
 pub enum Ours {
     /// Pieces of text, each of which stands in it once.
     Text(Vec<String>),
+    /// All of it, whatever it says now: Keyslip makes such a file anew whenever logins change.
+    Generated,
     /// Members of the JSON object that it is.
     Members {
         /// Those that were set.
@@ -40,6 +43,7 @@ impl Ours {
     pub fn is_in(&self, text: &str) -> bool {
         match self {
             Self::Text(pieces) => pieces.iter().all(|piece| text.matches(piece.as_str()).count() == 1),
+            Self::Generated => cdi::offered(text).is_ok(),
             Self::Members { set, .. } => set.iter().all(|member| member.is_in(text)),
         }
     }
@@ -54,6 +58,7 @@ impl Ours {
             Self::Text(pieces) => {
                 Some(pieces.iter().fold(text.to_owned(), |text, piece| text.replacen(piece.as_str(), "", 1)))
             }
+            Self::Generated => Some(String::new()),
             Self::Members { set, made } => {
                 let mut text = text.to_owned();
                 for member in set.iter().rev() {
@@ -72,11 +77,18 @@ impl Ours {
         }
     }
 
+    /// Whether somebody has taken it out already.
+    #[must_use]
+    pub fn is_gone_from(&self, text: &str) -> bool {
+        !text.contains("keyslip")
+    }
+
     /// It, for a person who has to take it out by hand.
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
             Self::Text(pieces) => pieces.concat(),
+            Self::Generated => "all of it".to_owned(),
             Self::Members { set, .. } => {
                 let lines: Vec<String> =
                     set.iter().map(|member| format!("{}: {}", member.keys.join("."), member.value)).collect();

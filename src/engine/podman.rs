@@ -29,11 +29,15 @@ pub(super) fn plan(
     found: &Found,
 ) -> Result<Plan, Error> {
     let setting = Setting::read(host, present, found)?;
+    found.program.check()?;
     let mut plan = Plan::new(Engine::Podman, order.mode);
     match order.mode {
         Mode::Shim => plan.changes.extend(setting.shim(host, present, &mut plan.notes)?),
         Mode::Hook => plan.changes.extend(setting.hooks(host, present)?),
-        Mode::Cdi => {}
+        Mode::Cdi => {
+            let known = "shim or hook; for devices `keyslip install cdi` is all that podman needs";
+            return Err(Error::NoSuchMode { engine: Engine::Podman, mode: Mode::Cdi, known });
+        }
     }
     if order.trust_annotations {
         let about = "podman copies annotations from images; whoever runs only images they trust lets them count.";
@@ -156,9 +160,15 @@ impl Setting {
         }
         let reason = if runtime.starts_with('/') {
             let name = runtime.rsplit('/').next().unwrap_or(runtime);
-            format!("the default runtime is the path {runtime}, which no drop-in can put the shim in front of; name it: runtime = {}", quote(name))
+            format!(
+                "the default runtime is the path {runtime}, which no drop-in can put the shim in front of; name it: runtime = {}",
+                quote(name)
+            )
         } else {
-            format!("the default runtime is {runtime}, which has no link to the shim; make one: KEYSLIP_RUNTIMES=/path/to/{runtime} LIBEXECDIR={} config/link-engines", host.libexec.display())
+            format!(
+                "the default runtime is {runtime}, which has no link to the shim; make one: KEYSLIP_RUNTIMES=/path/to/{runtime} LIBEXECDIR={} config/link-engines",
+                host.libexec.display()
+            )
         };
         Err(Error::Conflict { path: file.clone(), reason })
     }
@@ -182,7 +192,10 @@ impl Setting {
         }
         list.push(ours.clone());
         let quoted: Vec<String> = list.iter().map(|dir| quote(dir)).collect();
-        let text = format!("{HEAD}[engine]\n# The setting replaces the list: those before ours were there.\nhooks_dir = [{}]\n", quoted.join(", "));
+        let text = format!(
+            "{HEAD}[engine]\n# The setting replaces the list: those before ours were there.\nhooks_dir = [{}]\n",
+            quoted.join(", ")
+        );
         let result = self.with(host, present, &text)?;
         if !result.hooks_dir.contains(&ours) {
             let file = result.hooks_by.unwrap_or_else(|| drop_in(host));

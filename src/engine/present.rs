@@ -42,6 +42,12 @@ impl Present {
     pub fn own_file(&self, path: &Path, text: &str) -> Result<Option<Change>, Error> {
         match self.read(path)? {
             Some(there) if there == text => Ok(None),
+            // It was ours alone; what somebody has added stays in front.
+            Some(rest) if self.without_us.contains_key(path) => {
+                let gap = if rest.ends_with('\n') { "" } else { "\n" };
+                let after = format!("{rest}{gap}{text}");
+                Ok(Some(Change::new(path, Some(rest), &after, Ours::Text(vec![text.to_owned()]))))
+            }
             Some(_) => Err(Error::Conflict {
                 path: path.to_owned(),
                 reason: "this file is there already and was not written by this installation; move it away".to_owned(),
@@ -64,6 +70,9 @@ pub(super) fn without(change: &Change) -> Result<Option<String>, Error> {
     let now = read(&change.path)?;
     let Some(now_text) = &now else { return Ok(None) };
     if now == text(&change.after) || now == text(&change.before) {
+        return Ok(text(&change.before));
+    }
+    if change.ours == Ours::Generated && change.ours.is_in(now_text) {
         return Ok(text(&change.before));
     }
     if let Some(rest) = change.ours.taken_out(now_text) {

@@ -1,10 +1,13 @@
 //! What an installation has changed, kept until it is taken away.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::carry_out::put;
 use super::{Engine, Mode, Ours};
 use crate::clock::Instant;
 use crate::site::Site;
@@ -61,12 +64,20 @@ pub(super) fn path(site: &Site, engine: Engine) -> PathBuf {
 }
 
 /// Reads a receipt, if there is one.
-pub(super) fn read(path: &Path) -> std::io::Result<Option<Receipt>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<Receipt>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Writes a receipt: for its owner alone, since an engine's configuration may hold passwords.
+pub(super) fn write(path: &Path, receipt: &Receipt) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(Path::new("/")))?;
+    let mut text = serde_json::to_vec_pretty(receipt)?;
+    text.push(b'\n');
+    put(path, Some(&text), 0o600)
 }
 
 /// Bytes as text: only files in UTF-8 are ever changed.

@@ -7,6 +7,7 @@
 mod lab;
 
 mod bare;
+mod buildah;
 mod canary;
 mod credentials;
 mod logins;

@@ -73,8 +73,11 @@ impl Cri {
 
     /// Runs the sandbox of a pod of the host's network under a runtime handler.
     pub fn pod(&self, name: &str, namespace: &str, handler: &str, annotations: &[(&str, &str)]) -> Answer<Pod> {
-        let options =
-            NamespaceOption { network: NamespaceMode::Node.into(), pid: NamespaceMode::Container.into(), ..Default::default() };
+        let options = NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..Default::default()
+        };
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.to_owned(),
@@ -101,7 +104,13 @@ impl Cri {
 
     /// Creates a container in a pod; its main process sleeps.
     pub fn create(&self, pod: &Pod, wanted: &Wanted<'_>) -> Answer<String> {
+        let own_pids = NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..Default::default()
+        };
         let security = LinuxContainerSecurityContext {
+            namespace_options: Some(own_pids),
             run_as_user: wanted.user.map(|value| Int64Value { value }),
             readonly_rootfs: wanted.readonly,
             ..Default::default()

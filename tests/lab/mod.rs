@@ -205,11 +205,13 @@ impl Lab {
         self.marks.borrow_mut().push((value.to_owned(), format!("<{mark}>")));
     }
 
-    fn masked(&self, text: &str) -> String {
+    /// `text` with every marked value replaced by its mark.
+    pub fn masked(&self, text: &str) -> String {
         self.marks.borrow().iter().fold(text.to_owned(), |text, (value, mark)| text.replace(value, mark))
     }
 
-    fn unique(&self) -> String {
+    /// A word that no other lab has: cgroups are the machine's, and containerd names them by the container.
+    pub fn unique(&self) -> String {
         self.path().file_name().map(|name| name.to_string_lossy().replace('-', "")).unwrap_or_default()
     }
 

@@ -15,6 +15,7 @@ mod output;
 mod plan;
 mod request;
 mod status;
+mod uninstall;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -73,9 +74,11 @@ enum Command {
     /// Offer agents as devices of the Container Device Interface.
     #[command(subcommand)]
     Cdi(cdi::Cdi),
-    /// Prepare this host.
+    /// Set engines up, and prepare this host.
     #[command(subcommand)]
     Install(install::Install),
+    /// Leave engines as they were before `install`, byte for byte.
+    Uninstall(uninstall::Args),
 }
 
 fn main() -> ExitCode {
@@ -113,5 +116,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sweep(format) => live::sweep(format, &site),
         Command::Cdi(command) => cdi::run(&command, &site),
         Command::Install(command) => install::run(&command, &site),
+        Command::Uninstall(args) => uninstall::run(&args, &site),
     }
 }

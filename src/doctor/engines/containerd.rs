@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::version::Version;
-use super::super::{Area, Finding, Remedy, listed, look_up};
-use super::{Called, read, toml, unreadable, version_changed, version_of};
+use super::super::{Area, Finding, Remedy, listed};
+use super::{Called, read, toml, unreadable, version_changed};
 use crate::config::Config;
+use crate::engine::Found;
 use crate::site::{Site, Whose};
 
 /// Its configuration.
@@ -49,7 +50,7 @@ pub struct Seen {
 
 /// Looks. Only root's is looked at.
 #[must_use]
-pub fn observe(config: &Config, site: &Site) -> Seen {
+pub fn observe(config: &Config, site: &Site, found: Option<&Found>) -> Seen {
     if site.whose != Whose::System {
         return Seen::default();
     }
@@ -58,10 +59,9 @@ pub fn observe(config: &Config, site: &Site) -> Seen {
         let engines = rule.engine.as_ref().map(|it| it.as_slice().to_vec());
         engines.is_none_or(|them| them.iter().any(|it| it == "cri" || it.ends_with('*')))
     };
-    let program = look_up("containerd");
     let mut seen = Seen {
-        version: program.as_deref().and_then(version_of),
-        program,
+        program: found.map(|found| found.program.path.clone()),
+        version: found.and_then(|found| Version::parse(&found.program.version)),
         recorded: (version("cri"), version("containerd")),
         trusted: config.trust_annotations || config.engines.get("cri").is_some_and(|it| it.trust_annotations),
         allowed: config.allow.iter().any(of_cri),

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::super::version::Version;
 use super::super::{Area, Finding, Remedy, asking, listed, look_up};
-use super::{Called, LIMIT, json, read, unreadable, version_changed, version_of};
+use super::{Called, LIMIT, json, read, unreadable, version_changed};
 use crate::config::Config;
+use crate::engine::Found;
 use crate::site::{Site, Whose};
 
 /// What was seen.
@@ -37,16 +38,15 @@ pub struct Seen {
 
 /// Looks.
 #[must_use]
-pub fn observe(config: &Config, site: &Site) -> Seen {
+pub fn observe(config: &Config, site: &Site, found: Option<&Found>) -> Seen {
     let settings = config.engines.get("docker");
     let file = match site.whose {
         Whose::System => PathBuf::from("/etc/docker/daemon.json"),
         Whose::User(_) => site.home.join(".config/docker/daemon.json"),
     };
-    let daemon = look_up("dockerd");
     let mut seen = Seen {
-        version: daemon.as_deref().and_then(version_of),
-        daemon,
+        daemon: found.map(|found| found.program.path.clone()),
+        version: found.and_then(|found| Version::parse(&found.program.version)),
         recorded: settings.and_then(|it| it.version.clone()),
         trusted: config.trust_annotations || settings.is_some_and(|it| it.trust_annotations),
         ..Seen::default()

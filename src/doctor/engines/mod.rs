@@ -22,6 +22,7 @@ use super::version::Version;
 use super::{Area, Finding, Remedy, asking};
 use crate::config::Config;
 use crate::document::{Document, line_and_column};
+use crate::engine::{self, Engine, Host};
 use crate::site::Site;
 
 /// Longest that an engine may take to say its version.
@@ -51,10 +52,12 @@ pub struct Seen {
 /// Looks at every engine.
 #[must_use]
 pub fn observe(config: &Config, site: &Site) -> Seen {
+    let here = engine::found(&Host::here(site.clone(), Path::new(engine::LIBEXEC)));
+    let found = |engine| here.iter().find(|found| found.engine == engine);
     Seen {
-        podman: podman::observe(config, site),
-        docker: docker::observe(config, site),
-        containerd: containerd::observe(config, site),
+        podman: podman::observe(config, site, found(Engine::Podman)),
+        docker: docker::observe(config, site, found(Engine::Docker)),
+        containerd: containerd::observe(config, site, found(Engine::Containerd)),
         devices: devices::observe(config, site),
         receipts: receipts::observe(site),
     }
@@ -188,12 +191,6 @@ fn toml(text: &str) -> Result<Value, String> {
 fn json(text: &str) -> Result<Value, String> {
     // Of what serde says only the kind and the place: the text may hold anything.
     serde_json::from_str(text).map_err(|error| format!("line {}, column {}: no JSON", error.line(), error.column()))
-}
-
-/// What a program says after `--version`.
-fn version_of(program: &Path) -> Option<Version> {
-    let said = asking::ask(program, ["--version"], LIMIT).ok()?;
-    Version::find(&said.text).map(|(version, _)| version)
 }
 
 /// A version of the configuration that is not that of the engine.

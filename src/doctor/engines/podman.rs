@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::super::version::Version;
-use super::super::{Area, Finding, Remedy, listed, look_up};
+use super::super::{Area, Finding, Remedy, listed};
 use super::hooks::{self, Hook};
-use super::{Called, read, toml, unreadable, version_changed, version_of};
+use super::{Called, read, toml, unreadable, version_changed};
 use crate::agent::{self, Definition};
 use crate::config::Config;
-use crate::site::{Site, Whose};
+use crate::engine::Found;
+use crate::site::Site;
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
@@ -56,18 +56,18 @@ struct Settings {
 
 /// Looks.
 #[must_use]
-pub fn observe(config: &Config, site: &Site) -> Seen {
+pub fn observe(config: &Config, site: &Site, found: Option<&Found>) -> Seen {
     let settings_of = config.engines.get("podman");
-    let program = look_up("podman");
     let mut seen = Seen {
-        version: program.as_deref().and_then(version_of),
-        program,
+        program: found.map(|found| found.program.path.clone()),
+        version: found.and_then(|found| Version::parse(&found.program.version)),
         trusted: config.trust_annotations || settings_of.is_some_and(|it| it.trust_annotations),
         recorded: settings_of.and_then(|it| it.version.clone()),
         ..Seen::default()
     };
     let mut settings = Settings::default();
-    for path in files(site) {
+    let more = env::var_os("CONTAINERS_CONF_OVERRIDE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    for path in found.into_iter().flat_map(|found| found.files.clone()).chain(more) {
         match read(&path).and_then(|text| text.map(|text| toml(&text)).transpose()) {
             Ok(Some(value)) => settings.add(&value),
             Ok(None) => {}
@@ -86,41 +86,6 @@ pub fn observe(config: &Config, site: &Site) -> Seen {
     seen.env = names.filter(|name| preferred.contains(*name)).map(str::to_owned).collect();
     seen.env_host = settings.env_host;
     seen
-}
-
-/// The files that podman reads, in its order (containers.conf(5)).
-fn files(site: &Site) -> Vec<PathBuf> {
-    let place = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let last = place("CONTAINERS_CONF_OVERRIDE");
-    if let Some(only) = place("CONTAINERS_CONF") {
-        return std::iter::once(only).chain(last).collect();
-    }
-    let mut files = Vec::new();
-    let mut add = |stem: PathBuf| {
-        files.push(stem.clone());
-        let mut dir = stem.into_os_string();
-        dir.push(".d");
-        files.extend(drop_ins(Path::new(&dir)));
-    };
-    add(PathBuf::from("/usr/share/containers/containers.conf"));
-    add(PathBuf::from("/etc/containers/containers.conf"));
-    if let Whose::User(uid) = site.whose {
-        for name in ["containers.rootless.conf.d", &format!("containers.rootless.conf.d/{uid}")] {
-            files.extend(drop_ins(&Path::new("/etc/containers").join(name)));
-        }
-        let home = place("XDG_CONFIG_HOME").unwrap_or_else(|| site.home.join(".config"));
-        let stem = home.join("containers/containers.conf");
-        files.push(stem.clone());
-        files.extend(drop_ins(&home.join("containers/containers.conf.d")));
-    }
-    files.into_iter().chain(last).collect()
-}
-
-fn drop_ins(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|it| it == "conf")).collect();
-    files.sort();
-    files
 }
 
 impl Settings {
