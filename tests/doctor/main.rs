@@ -9,6 +9,7 @@ mod lab;
 
 mod broken;
 mod daemons;
+mod installed;
 mod probe;
 mod report;
 mod sound;

@@ -143,7 +143,9 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
                 area,
                 "containerd, CRI",
                 "its annotations do not count, because its version is not written down",
-                Remedy::advice(format!("put version = \"{version}\" under [engines.cri] in keyslip.toml")),
+                Remedy::advice(format!(
+                    "install it again (keyslip install containerd), or put version = \"{version}\" under [engines.cri] in keyslip.toml"
+                )),
             ));
         }
         if !seen.allowed {

@@ -137,7 +137,9 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
             area,
             "docker",
             "its annotations do not count, because its version is not written down",
-            Remedy::advice(format!("put version = \"{version}\" under [engines.docker] in keyslip.toml")),
+            Remedy::advice(format!(
+                "install it again (keyslip install docker), or put version = \"{version}\" under [engines.docker] in keyslip.toml"
+            )),
         ));
     }
     findings.extend(version_changed("docker", seen.recorded.as_deref(), seen.version.as_ref()));

@@ -189,12 +189,15 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
     for (dir, found) in &seen.hooks {
         match found {
             Some(found) => findings.extend(hooks::judge(dir, found, Some("podman"))),
-            None if seen.names_hooks => findings.push(Finding::warning(
-                area,
-                dir.display().to_string(),
-                "is named in hooks_dir and is not there; podman passes over it without a word",
-                Remedy::advice("write the hooks: keyslip install podman --mode hook; or correct hooks_dir"),
-            )),
+            // podman's own default is named beside ours, and few hosts have it.
+            None if seen.names_hooks && !hooks::SHARED.iter().any(|shared| dir == Path::new(shared)) => {
+                findings.push(Finding::warning(
+                    area,
+                    dir.display().to_string(),
+                    "is named in hooks_dir and is not there; podman passes over it without a word",
+                    Remedy::advice("write the hooks: keyslip install podman --mode hook; or correct hooks_dir"),
+                ))
+            }
             None => {}
         }
     }
@@ -266,7 +269,9 @@ fn judge_trust(seen: &Seen, findings: &mut Vec<Finding>) {
             area,
             "podman, hooks",
             "its annotations do not count, and hooks know no other way to ask: no container gets anything",
-            Remedy::advice("put trust_annotations = true under [engines.podman], or use the shim"),
+            Remedy::advice(
+                "use the shim, or run only images you trust: keyslip install podman --mode hook --trust-annotations",
+            ),
         ));
     }
 }
@@ -361,6 +366,7 @@ mod tests {
         assert_eq!(exit_code(&judge(&seen)), 2);
         let named = Seen { hooks: vec![(PathBuf::from("/gone"), None)], names_hooks: true, ..Seen::default() };
         assert_eq!(judge(&named)[0].severity, Severity::Warning);
-        assert_eq!(judge(&Seen { names_hooks: false, ..named }), []);
+        assert_eq!(judge(&Seen { names_hooks: false, ..named.clone() }), []);
+        assert_eq!(judge(&Seen { hooks: vec![(PathBuf::from(hooks::SHARED[0]), None)], ..named }), []);
     }
 }
