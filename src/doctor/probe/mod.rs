@@ -229,6 +229,7 @@ impl Drop for Bench<'_> {
         // Where the engine did not say that they have ended.
         let ledger = Ledger::at(&self.around.site.runtime);
         held(&ledger).iter().for_each(|record| clean_up(&ledger, record));
+        ledger.remove_dangling();
         let custody = Custody::new(self.store, self.around.config, self.around.site);
         let _ = custody.remove(&agent(), &Account::default());
         // Nobody else holds it, for this is the only probe.
