@@ -348,3 +348,46 @@ fn link_all(seen: &Seen) -> String {
         quoted(&seen.libexec)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{Severity, exit_code};
+
+    fn sound() -> Seen {
+        let crun = PathBuf::from("/usr/bin/crun");
+        let says = Some(Ok("crun version 1.21\nspec: 1.0.0".to_owned()));
+        let link =
+            Link { engine: "podman".into(), runtime: "crun".into(), to_the_shim: true, real: Some(crun.clone()) };
+        Seen {
+            version: "1.0.0".to_owned(),
+            links: vec![link],
+            runtimes: BTreeMap::from([(crun, Runtime { there: true, exposed: None, says })]),
+            ..Seen::default()
+        }
+    }
+
+    #[test]
+    fn labels_of_a_home_directory_are_told_with_selinux() {
+        let labelled = |label: &str| judge(&Seen { label: Some(label.to_owned()), ..sound() });
+        assert_eq!(exit_code(&judge(&sound())), 0);
+        assert_eq!(exit_code(&labelled("system_u:object_r:bin_t:s0")), 0);
+        let strange = labelled("unconfined_u:object_r:user_home_t:s0");
+        assert_eq!(exit_code(&strange), 1);
+        assert!(strange[0].command.as_ref().is_some_and(|command| command.starts_with("restorecon -R ")));
+    }
+
+    #[test]
+    fn a_runtime_is_what_its_link_says() {
+        let says = |text: &str| {
+            let mut seen = sound();
+            seen.runtimes.values_mut().for_each(|runtime| runtime.says = Some(Ok(text.to_owned())));
+            judge(&seen)
+        };
+        assert_eq!(exit_code(&says("crun version 1.8.1")), 0);
+        let other = says("runc version 1.1.5");
+        assert!(other[0].severity == Severity::Broken && other[0].what.contains("does not take --config"), "{other:?}");
+        assert_eq!(sound().versions()[0].1, "crun");
+        assert_eq!(exit_code(&judge(&Seen { links: vec![], ..sound() })), 1);
+    }
+}
