@@ -11,7 +11,7 @@ fn docker(name: &str) -> Option<Lab> {
     lab.ok("keyslip install tmpfs; keyslip cdi generate");
     lab.write(
         "/etc/docker/daemon.json",
-        br#"{"features":{"cdi":true},"cdi-spec-dirs":["/etc/cdi"],"experimental":true}"#,
+        br#"{"features":{"cdi":true}}"#,
     );
     lab.docker();
     Some(lab)
@@ -69,7 +69,7 @@ fn a_device_leaves_no_value_in_dockers_storage() {
     lab.ok("keyslip cdi generate");
     lab.write(
         "/etc/docker/daemon.json",
-        br#"{"features":{"cdi":true},"cdi-spec-dirs":["/etc/cdi"],"experimental":true,"debug":true}"#,
+        br#"{"features":{"cdi":true},"debug":true}"#,
     );
     lab.docker();
     lab.ok(&format!(

@@ -10,6 +10,7 @@ mod bare;
 mod buildah;
 mod canary;
 mod credentials;
+mod docker_20;
 mod logins;
 mod places;
 mod podman;
