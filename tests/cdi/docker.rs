@@ -9,10 +9,7 @@ fn docker(name: &str) -> Option<Lab> {
     lab.login("claude", &lab.token("CLAUDE"));
     lab.configure("");
     lab.ok("keyslip install tmpfs; keyslip cdi generate");
-    lab.write(
-        "/etc/docker/daemon.json",
-        br#"{"features":{"cdi":true}}"#,
-    );
+    lab.write("/etc/docker/daemon.json", br#"{"features":{"cdi":true}}"#);
     lab.docker();
     Some(lab)
 }
@@ -67,10 +64,7 @@ fn a_device_leaves_no_value_in_dockers_storage() {
     let token = lab.token("CLAUDE");
     lab.login("claude", &token);
     lab.ok("keyslip cdi generate");
-    lab.write(
-        "/etc/docker/daemon.json",
-        br#"{"features":{"cdi":true},"debug":true}"#,
-    );
+    lab.write("/etc/docker/daemon.json", br#"{"features":{"cdi":true},"debug":true}"#);
     lab.docker();
     lab.ok(&format!(
         "docker run -d --name box {CLAUDE} --network none localhost/bb sleep 1000
