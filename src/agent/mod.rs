@@ -79,12 +79,17 @@ pub enum Error {
 /// Names of the agents that ship with Keyslip.
 #[must_use]
 pub fn built_in_names() -> String {
-    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    shown().collect::<Vec<_>>().join(", ")
+}
+
+/// The names of those for people: the probe is none.
+fn shown() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name).filter(|name| *name != crate::probe::NAME)
 }
 
 /// The agents that ship with Keyslip.
 pub fn built_in() -> impl Iterator<Item = AgentName> {
-    BUILT_IN.iter().filter_map(|(name, _)| name.parse().ok())
+    shown().filter_map(|name| name.parse().ok())
 }
 
 impl Definition {

@@ -12,29 +12,29 @@ use super::containers_conf::broken;
 use super::links;
 use super::present::Present;
 use super::{Change, Engine, Error, Found, Host, Mode, Order, Ours, Plan, cdi, consent};
-use crate::config::Config;
 use crate::document::Document;
 use crate::json::quote;
 
 /// What containerd reads unless it is told otherwise.
 pub(super) const FILE: &str = "/etc/containerd/config.toml";
 
+/// The CRI plugin in a file of version 3, which is containerd 2's.
+const NEWEST_PLUGIN: &str = "io.containerd.cri.v1.runtime";
+
 const BEGIN: &str =
     "# Begin of what `keyslip install containerd` wrote; `keyslip uninstall containerd` takes it out.\n";
 const END: &str = "# End of what `keyslip install containerd` wrote.\n";
 
 /// The plan for containerd.
-pub(super) fn plan(
-    order: &Order,
-    host: &Host,
-    present: &Present,
-    config: &Config,
-    found: &Found,
-) -> Result<Plan, Error> {
+pub(super) fn plan(order: &Order, host: &Host, present: &Present, found: &Found) -> Result<Plan, Error> {
     let mut plan = Plan::new(Engine::Containerd, order.mode);
     let path = present.resolve(order.config.as_deref().unwrap_or(Path::new(FILE)))?;
     let before = present.read(&path)?;
     let file = File::read(&path, before.as_deref(), found.program.major())?;
+    plan.notes.push(format!(
+        "a pod gets nothing until a rule says so, in {}: allow = [{{ engine = \"cri\", namespace = \"NAMESPACE\", agents = [\"claude\"] }}]",
+        host.site.config.join("conf.d/allow-cri.toml").display()
+    ));
     match order.mode {
         Mode::Shim => {
             let binary = links::link(host, "cri", "runc")?.path;
@@ -44,10 +44,6 @@ pub(super) fn plan(
             if file.cri_is_off {
                 plan.notes.push(format!("the CRI plugin is disabled in {}: only ctr can use Keyslip", path.display()));
             }
-            plan.notes.push(format!(
-                "a pod gets nothing until a rule says so, in {}: allow = [{{ engine = \"cri\", namespace = \"NAMESPACE\", agents = [\"claude\"] }}]",
-                host.site.config.join("conf.d/allow-cri.toml").display()
-            ));
             plan.next.push("systemctl restart containerd".to_owned());
             plan.next.push(
                 "make a RuntimeClass whose handler is keyslip, and give pods its runtimeClassName and the annotation dev.keyslip.agents: claude"
@@ -63,11 +59,9 @@ pub(super) fn plan(
                 let reason = "containerd 1.6 knows no CDI; use 1.7 or later, or --mode shim".to_owned();
                 return Err(Error::Conflict { path, reason });
             }
-            let dir = host.site.config.join("cdi");
-            let ours = dir.join("keyslip.json");
-            plan.changes.extend(cdi::file(host, present, config, &ours, "cri", &mut plan.notes)?);
-            plan.changes.extend(file.cdi(&path, before, &dir)?);
+            plan.changes.extend(file.cdi(&path, before)?);
             plan.next.push("systemctl restart containerd".to_owned());
+            plan.next.extend(cdi::missing());
             plan.next.push("pods ask with the annotation cdi.k8s.io/keyslip: keyslip.dev/agent=claude".to_owned());
         }
         Mode::Hook => {
@@ -117,7 +111,7 @@ impl File {
         let plugin = match version {
             1 => "cri",
             2 => "io.containerd.grpc.v1.cri",
-            3 => "io.containerd.cri.v1.runtime",
+            3 => NEWEST_PLUGIN,
             other => {
                 let reason = format!("its version is {other}, and Keyslip knows 1, 2 and 3");
                 return Err(Error::Conflict { path: path.to_owned(), reason });
@@ -174,42 +168,19 @@ impl File {
         self.append(path, before, &block).map(Some)
     }
 
-    /// A directory of the CRI's own, read last: what others have in `/etc/cdi` stays, but a device of ours there
-    /// is for engines whose users are this host's own, and no pod may have it.
-    fn cdi(&self, path: &Path, before: Option<String>, dir: &Path) -> Result<Option<Change>, Error> {
+    /// CDI, which is on by itself in containerd 2. The directories stay those that are read without us.
+    fn cdi(&self, path: &Path, before: Option<String>) -> Result<Option<Change>, Error> {
+        let conflict = |reason: String| Err(Error::Conflict { path: path.to_owned(), reason });
         if self.enable_cdi == Some(false) {
-            let reason = "enable_cdi is false here; set it to true, or take it out".to_owned();
-            return Err(Error::Conflict { path: path.to_owned(), reason });
+            return conflict("enable_cdi is false here; set it to true, or take it out".to_owned());
         }
-        let mut lines = String::new();
-        if self.enable_cdi.is_none() {
-            lines.push_str("  enable_cdi = true\n");
+        if self.cdi_dirs.as_ref().is_some_and(|dirs| !dirs.iter().any(|dir| dir == cdi::DIRECTORY)) {
+            return conflict(format!("cdi_spec_dirs is set here; add {} to it", quote(cdi::DIRECTORY)));
         }
-        let shared = Path::new("/etc/cdi");
-        let mut dirs = vec!["/run/cdi".to_owned(), dir.display().to_string()];
-        if cdi::others_in(shared) {
-            dirs.insert(0, shared.display().to_string());
-        }
-        let read: &[String] = self.cdi_dirs.as_deref().unwrap_or(&dirs);
-        if !read.contains(&dirs[dirs.len() - 1]) {
-            let reason = format!("cdi_spec_dirs is set here; add {} to it", quote(&dirs[dirs.len() - 1]));
-            return Err(Error::Conflict { path: path.to_owned(), reason });
-        }
-        let open = shared.join("keyslip.json");
-        if read.iter().any(|dir| Path::new(dir) == shared) && open.exists() {
-            let reason = format!(
-                "the CRI would read {} too, from which every pod could ask for a login; run `keyslip uninstall cdi`, or remove it",
-                open.display()
-            );
-            return Err(Error::Conflict { path: path.to_owned(), reason });
-        }
-        if self.cdi_dirs.is_none() {
-            let quoted: Vec<String> = dirs.iter().map(|dir| quote(dir)).collect();
-            lines.push_str(&format!("  cdi_spec_dirs = [{}]\n", quoted.join(", ")));
-        }
-        if lines.is_empty() {
+        if self.enable_cdi.is_some() || self.plugin == NEWEST_PLUGIN {
             return Ok(None);
         }
+        let lines = "  enable_cdi = true\n";
         let header = format!("[plugins.{}]", quote_key(self.plugin));
         match self.after_header() {
             // The table is there: the keys have to go into it.

@@ -200,9 +200,7 @@ fn cdi(plan: &mut Plan, path: &Path, before: Option<String>, text: &str, found: 
         plan.changes.extend(change(path, before, text, &wanted));
         plan.next.push("systemctl restart docker".to_owned());
     }
-    if !Path::new("/etc/cdi/keyslip.json").exists() {
-        plan.next.push("keyslip install cdi".to_owned());
-    }
+    plan.next.extend(super::cdi::missing());
     plan.next.push("docker run --device keyslip.dev/agent=claude IMAGE".to_owned());
     Ok(())
 }

@@ -49,7 +49,7 @@ pub fn prepare(order: &Order, host: &Host) -> Result<Prepared, Error> {
     let mut plan = match (order.engine, &found) {
         (Engine::Podman, Some(found)) => podman::plan(order, host, &present, &config, found)?,
         (Engine::Docker, Some(found)) => docker::plan(order, host, &present, found)?,
-        (Engine::Containerd, Some(found)) => containerd::plan(order, host, &present, &config, found)?,
+        (Engine::Containerd, Some(found)) => containerd::plan(order, host, &present, found)?,
         _ => cdi::plan(host, &present, &config)?,
     };
     if old.as_ref().is_some_and(|old| !old.pending) && plan.changes.iter().all(is_done) {

@@ -72,17 +72,23 @@ fn files_of_many_kinds_come_back_as_they_were() {
 }
 
 #[test]
-fn devices_come_from_a_directory_that_the_cri_alone_reads() {
+fn devices_need_a_rule_for_the_pods_namespace() {
     let Some(host) = Host::new(Tree::Debian13, "containerd-cdi") else { return };
     let before = host.files();
-    host.install("containerd --mode cdi", "+  cdi_spec_dirs = [\"/run/cdi\", \"/etc/keyslip/cdi\"]");
+    let said = host.install("containerd --mode cdi", "+  enable_cdi = true");
+    assert!(said.contains("next: keyslip install cdi"), "{said}");
+    host.does("keyslip install cdi");
     host.containerd();
     let cri = Cri::connect(&host);
     let pod = cri.pod("devices", "agents", "", &[]).expect("a pod");
-    let wanted = Wanted { name: "c1", devices: &["keyslip.dev/agent=claude"], ..Default::default() };
-    let refused = cri.run(&pod, &wanted).expect_err("no rule allows it");
+    let wanted = |name| Wanted { name, devices: &["keyslip.dev/agent=claude"], ..Default::default() };
+    let refused = cri.run(&pod, &wanted("c1")).expect_err("no rule allows it");
     assert!(refused.contains("[[allow]]"), "{refused}");
+    host.does("mkdir -p /etc/keyslip/conf.d; echo 'allow = [{ engine = \"cri\", namespace = \"agents\", agents = [\"claude\"] }]' >/etc/keyslip/conf.d/allow-cri.toml");
+    let container = cri.run(&pod, &wanted("c2")).expect("a container");
+    assert_eq!(cri.exec(&container, "cat /run/secrets/claude").map(|text| text.contains("FAKE")), Ok(true));
+    cri.remove(&container).expect("removed");
     cri.remove_pod(&pod).expect("removed");
-    host.does("keyslip uninstall containerd");
-    host.assert_as_before(&before, "uninstall containerd");
+    host.does("rm -r /etc/keyslip/conf.d; keyslip uninstall --all");
+    host.assert_as_before(&before, "uninstall --all");
 }

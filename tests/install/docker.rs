@@ -22,13 +22,16 @@ fn a_running_daemon_learns_the_runtime_by_a_reload_and_forgets_it_by_a_restart()
         let run = |rest: &str| host.root(&format!("docker run --network none {}", ask.replace("IMAGE", rest)));
         let output = run("localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'");
         assert_eq!(output.text(), "<CLAUDE>", "{output}");
-        // As in examples/compose/compose.mount.yaml.
+        // As in examples/compose/compose.request.yaml, by the plain path.
         let mount = "docker run --rm --network none --runtime keyslip -v /run/keyslip/request/claude:/request:ro";
         assert_eq!(host.does(&format!("{mount} localhost/bb sh -c 'echo $CLAUDE_CODE_OAUTH_TOKEN'")), "<CLAUDE>");
         host.does("docker rm -f $(docker ps -aq); docker create --name held --runtime keyslip-crun localhost/bb true");
         let refused =
             "docker has containers that name Keyslip's runtime (held): they cannot be started once it is gone";
+        // The daemon need not run for that.
+        host.does("$REPO/tests/lab/daemon docker stop");
         host.refuses("keyslip uninstall docker", refused);
+        host.docker();
         host.does("docker rm held");
         let said = host.does("keyslip uninstall docker");
         // A reload takes up what is in the file, and keeps what is not.
