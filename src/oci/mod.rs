@@ -7,6 +7,7 @@
 
 mod argv;
 mod change;
+mod options;
 mod spec;
 mod state;
 
