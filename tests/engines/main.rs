@@ -6,15 +6,21 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod annotated;
 mod bare;
 mod canary;
+mod checkpoint;
 mod credentials;
 mod logins;
 mod places;
+mod podman5;
 mod podman;
+mod pods;
 mod priority;
 mod requests;
 mod rootless;
+mod sandboxes;
+mod setup;
 mod shared;
 mod sharing;
 mod transparency;
