@@ -29,7 +29,7 @@
 //!
 //! How a login gets in, with the feature `login` and for the command line alone: `login` (a client's own
 //! login program, in a terminal), `backend` (keyrings, sealed credentials and helpers), `renew` (logins
-//! that live for hours) and `import` (logins of other tools).
+//! that live for hours) and `import` (logins of other tools). `cdi` offers agents as devices.
 //!
 //! Beside the way: [`config`] (what the operator says), [`document`] (TOML with places), [`site`] (where
 //! things are for this user), [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`]
@@ -62,6 +62,8 @@ pub mod launch;
 
 #[cfg(feature = "login")]
 pub mod backend;
+#[cfg(feature = "login")]
+pub mod cdi;
 #[cfg(feature = "login")]
 pub mod import;
 #[cfg(feature = "login")]

@@ -121,7 +121,7 @@ pub struct Prepared {
 /// See [`Error`].
 pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepared>, Error> {
     let Input { site, config, spec, .. } = *input;
-    if input.engine == "cri" && spec.is_pod_sandbox() {
+    if matches!(input.engine, "cri" | "cdi") && spec.is_pod_sandbox() {
         return Ok(None);
     }
     let uid = match site.whose {
@@ -129,8 +129,8 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         Whose::User(uid) => Some(uid),
     };
     let caller = Caller { restored: input.restored, ..Caller::new(input.engine, input.container, uid, spec) };
-    let mut found = request::read(spec, &site.requests())?;
-    found.by_device = Request { agents: input.devices.to_vec(), ..Request::default() };
+    let mut found = request::read(spec, &site.requests(), input.bundle)?;
+    found.by_device = Request::for_agents(input.devices)?;
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };
     let chosen = choose(&granted.request, config)?;
     let agents: Vec<AgentRef> = chosen.iter().map(|(agent, _)| agent.clone()).collect();

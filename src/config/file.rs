@@ -144,7 +144,7 @@ impl<T> OneOrMany<T> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Allow {
-    /// Engines: `podman`, `docker`, `containerd`, `cri`, `bare`.
+    /// Engines: `podman`, `docker`, `containerd`, `cri`, `cdi`, `buildah`, `bare`.
     pub engine: Option<OneOrMany<String>>,
     /// Kubernetes namespaces.
     pub namespace: Option<OneOrMany<String>>,

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -25,6 +25,9 @@ pub enum Kind {
     /// A directory.
     Directory,
 }
+
+/// A time of a file: seconds and nanoseconds.
+pub type Time = (i64, i64);
 
 /// A mountpoint to make, and later to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +56,10 @@ pub struct Mountpoint {
     /// What it is counted under, once it is known.
     #[serde(default)]
     pub key: Option<String>,
+    /// When the directory that it was made in had changed before that, and by that: a build keeps a directory
+    /// in its layer that looks changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<[Time; 2]>,
     /// The path in the container, if the start can do without it.
     #[serde(skip)]
     pub dispensable: Option<String>,
@@ -79,6 +86,7 @@ impl Mountpoint {
             as_owner,
             base_id: None,
             key: None,
+            changed: None,
             dispensable: None,
         })
     }
@@ -89,11 +97,12 @@ impl Mountpoint {
         self.existing == self.below.len()
     }
 
-    /// Makes what is missing. What another container made meanwhile is taken as it is.
+    /// Makes what is missing. What another container made meanwhile is taken as it is. Says what
+    /// [`Self::changed`] is then.
     ///
     /// # Errors
     /// When something cannot be made. Nothing is left behind then.
-    pub fn make(&self) -> Result<(), Error> {
+    pub fn make(&self) -> Result<Option<[Time; 2]>, Error> {
         let made = match self.make_all(self.as_owner) {
             // podman gives a new volume to the container's user only after its precreate hooks.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.as_owner && self.is_new_volume() => {
@@ -118,7 +127,8 @@ impl Mountpoint {
             && std::fs::read_dir(&self.base).is_ok_and(|mut entries| entries.next().is_none())
     }
 
-    fn make_all(&self, as_owner: bool) -> io::Result<()> {
+    fn make_all(&self, as_owner: bool) -> io::Result<Option<[Time; 2]>> {
+        let mut changed = None;
         let mut dir = self.open_base()?;
         let _identity = match as_owner {
             true => Some(FsIdentity::assume(self.owner.0, self.owner.1)?),
@@ -128,6 +138,7 @@ impl Mountpoint {
             let last = index + 1 == self.below.len();
             let (uid, gid) = if index >= self.owned_from { self.owner } else { self.root };
             if index >= self.existing {
+                let before = changed_at(&dir)?;
                 let made = if last && self.kind == Kind::File {
                     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
                     rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR).map(drop)
@@ -143,12 +154,15 @@ impl Mountpoint {
                     Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
                 }
+                if index == self.existing {
+                    changed = Some([before, changed_at(&dir)?]);
+                }
             }
             if !last {
                 dir = open_dir(&dir, name)?;
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Removes what was made, as far as it is still empty and still what was made: whatever the
@@ -166,11 +180,17 @@ impl Mountpoint {
         for index in (self.existing..dirs.len()).rev() {
             let name: &OsStr = self.below[index].as_ref();
             let file = index + 1 == self.below.len() && self.kind == Kind::File;
+            // Nobody else has changed the directory since.
+            let alone = |[_, by_us]: &[Time; 2]| changed_at(&dirs[index]).is_ok_and(|now| now == *by_us);
+            let restore = self.changed.filter(|changed| index == self.existing && alone(changed));
             let removed = if file {
                 remove_empty_file(&dirs[index], name)
             } else {
                 rustix::fs::unlinkat(&dirs[index], name, AtFlags::REMOVEDIR).map_err(Into::into)
             };
+            if let (Ok(()), Some([before, _])) = (&removed, restore) {
+                let _ = set_changed_at(&dirs[index], before);
+            }
             // A mountpoint that is gone does not keep its parents.
             if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
                 return;
@@ -198,6 +218,19 @@ impl Mountpoint {
 fn open_dir(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+/// When something was last made or removed in a directory.
+fn changed_at(dir: &OwnedFd) -> io::Result<Time> {
+    let about = rustix::fs::fstat(dir)?;
+    Ok((about.st_mtime, i64::try_from(about.st_mtime_nsec).unwrap_or(0)))
+}
+
+fn set_changed_at(dir: &OwnedFd, (seconds, nanoseconds): Time) -> io::Result<()> {
+    let leave = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let times =
+        Timestamps { last_access: leave, last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds } };
+    Ok(rustix::fs::utimensat(dir, ".", &times, AtFlags::empty())?)
 }
 
 fn remove_empty_file(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {

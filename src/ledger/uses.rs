@@ -25,25 +25,26 @@ impl Ledger {
     /// # Errors
     /// When it cannot be made, or the tmpfs is full; nothing is left behind then.
     pub fn occupy(&self, mountpoint: &Mountpoint, id: &SandboxId) -> Result<(), deliver::Error> {
-        let Some(key) = &mountpoint.key else { return mountpoint.make() };
+        let Some(key) = &mountpoint.key else { return mountpoint.make().map(drop) };
         let _lock = self.lock_uses()?;
         let dir = self.uses(key);
         let joined = dir.exists();
         if !joined && mountpoint.is_there() {
             return Ok(());
         }
-        mountpoint.make()?;
+        let mut made = mountpoint.clone();
+        made.changed = mountpoint.make()?;
         let entered = || -> io::Result<()> {
             if !joined {
                 fs::create_dir(&dir)?;
-                fs::write(dir.join(MADE), serde_json::to_vec(mountpoint)?)?;
+                fs::write(dir.join(MADE), serde_json::to_vec(&made)?)?;
             }
             symlink(id.as_str(), dir.join(id.as_str()))
         };
         entered().map_err(|source| {
             if !joined {
                 let _ = fs::remove_dir_all(&dir);
-                mountpoint.remove();
+                made.remove();
             }
             Error::Io { path: dir.clone(), source }.into()
         })

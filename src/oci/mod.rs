@@ -7,12 +7,14 @@
 
 mod argv;
 mod change;
+mod hooks;
 mod options;
 mod spec;
 mod state;
 
 pub use argv::{Call, Command};
 pub use change::{Annotation, Change, EnvVar, NewMount, process_with, process_with_env};
+pub use hooks::hook_arguments;
 pub use spec::{IdMap, Mount, Process, Spec};
 pub use state::State;
 

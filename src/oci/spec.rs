@@ -161,7 +161,7 @@ fn string<'a>(raw: Option<Raw<'a>>) -> serde_json::Result<Option<Cow<'a, str>>> 
 
 /// What is wrong and where. The parser's own words about a value of the wrong type quote the value,
 /// which may be anything; they are not passed on.
-fn reason(error: &serde_json::Error) -> String {
+pub(super) fn reason(error: &serde_json::Error) -> String {
     let said = error.to_string();
     let ours = ["duplicate field", "missing field", "there is no", "annotation"];
     if error.classify() != serde_json::error::Category::Data || ours.iter().any(|start| said.starts_with(start)) {
@@ -243,6 +243,19 @@ impl<'a> Spec<'a> {
         ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]
             .iter()
             .any(|key| self.annotation(key) == Some("sandbox"))
+    }
+
+    /// Whether it has annotations that a Kubernetes CRI writes. Where images or users can write
+    /// annotations, anybody can have them.
+    #[must_use]
+    pub fn claims_a_cri(&self) -> bool {
+        // podman 4 uses these names of CRI-O's for its own purposes.
+        const OF_PODMAN: [&str; 4] = ["Created", "TTY", "ContainerType", "SandboxID"];
+        self.annotations.iter().any(|(key, value)| {
+            key.starts_with("io.kubernetes.cri.")
+                || key.strip_prefix("io.kubernetes.cri-o.").is_some_and(|name| !OF_PODMAN.contains(&name))
+                || key == "io.container.manager" && value == "cri-o"
+        })
     }
 }
 

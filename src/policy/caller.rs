@@ -57,6 +57,9 @@ pub struct Caller {
     pub namespace: Option<String>,
     /// The Kubernetes pod's name; likewise.
     pub pod: Option<String>,
+    /// Who this is by its own account, for a device of the directory that every engine reads: a pod of a
+    /// CRI's. That takes rights away and gives none, for an image can say the same.
+    pub claimed: Option<Box<Caller>>,
 }
 
 impl Caller {
@@ -78,6 +81,7 @@ impl Caller {
             uid,
             namespace: of_cri(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri-o.Namespace"]),
             pod: of_cri(["io.kubernetes.cri.sandbox-name", "io.kubernetes.cri-o.KubeName"]),
+            claimed: (engine == "cdi" && spec.claims_a_cri()).then(|| Box::new(Self::new("cri", container, uid, spec))),
         }
     }
 
@@ -108,5 +112,27 @@ mod tests {
         let spec = Spec::parse(text, Path::new("c")).unwrap();
         assert_eq!(Caller::new("podman", OsStr::new("c1"), None, &spec).namespace, None);
         assert_eq!(Caller::new("cri", OsStr::new("c1"), None, &spec).namespace.as_deref(), Some("kube-system"));
+        assert!(Caller::new("podman", OsStr::new("c1"), None, &spec).claimed.is_none());
+        let device = Caller::new("cdi", OsStr::new("c1"), None, &spec);
+        assert_eq!((device.engine.as_str(), &device.namespace), ("cdi", &None));
+        assert_eq!(device.claimed.unwrap().namespace.as_deref(), Some("kube-system"));
+    }
+
+    #[test]
+    fn a_pod_of_podmans_does_not_claim_to_be_a_cris() {
+        let claims = |annotations: &str| {
+            let text = format!(r#"{{"process":{{}},"annotations":{{{annotations}}}}}"#);
+            let spec = Spec::parse(&text, Path::new("c")).unwrap();
+            Caller::new("cdi", OsStr::new("c1"), None, &spec).claimed.is_some()
+        };
+        let podman = r#""io.container.manager":"libpod","io.kubernetes.cri-o.ContainerType":"container",
+            "io.kubernetes.cri-o.Created":"x","io.kubernetes.cri-o.SandboxID":"x","io.kubernetes.cri-o.TTY":"false""#;
+        assert!(!claims(podman));
+        for mark in
+            ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.Metadata"]
+        {
+            assert!(claims(&format!(r#"{podman},"{mark}":"x""#)), "{mark}");
+        }
+        assert!(claims(r#""io.container.manager":"cri-o""#));
     }
 }

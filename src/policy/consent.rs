@@ -33,6 +33,8 @@ pub(super) fn of_annotations(caller: &Caller, config: &Config) -> Result<(), Str
         // docker has annotations since 24.0 and takes them from the command line alone; containerd's
         // CRI takes them from the pod, ctr from the command line.
         ("docker" | "containerd" | "cri", Some(_)) => Ok(()),
+        // A file in /etc/cdi does not know which engine reads it.
+        ("cdi", _) => Err("a device asks for itself alone, and an image may have set them".to_owned()),
         _ => Err(format!("the installation has no record of {engine}, so an image may have set them")),
     }
 }
@@ -57,8 +59,10 @@ pub(super) fn of_plain_mounts(engine: &str) -> Result<(), String> {
     match engine {
         // podman 4.3.1 resolves `./data` before it writes the specification, and `data` may be a link in
         // somebody's repository.
-        "podman" | "buildah" => Err(format!(
-            "{engine} resolves links in the sources of mounts; use the path that `keyslip request AGENT` prints"
+        "podman" | "buildah" | "cdi" => Err(format!(
+            "{} resolves links in the sources of mounts; use the path that `keyslip request AGENT` prints",
+            // Nobody knows which engine reads a file in /etc/cdi.
+            if engine == "cdi" { "podman" } else { engine }
         )),
         _ => Ok(()),
     }
@@ -91,7 +95,7 @@ mod tests {
         let config = Config::default();
         assert!(of_annotations(&caller("bare"), &config).is_ok());
         assert!(of_annotations(&Caller { converted: true, ..caller("bare") }, &config).is_err());
-        for engine in ["podman", "docker", "cri", "unheard-of"] {
+        for engine in ["podman", "docker", "cri", "cdi", "unheard-of"] {
             assert!(of_annotations(&caller(engine), &config).is_err(), "{engine}");
         }
         assert!(of_annotations(&caller("docker"), &with_version("docker", "26.1.5")).is_ok());

@@ -107,7 +107,10 @@ pub fn allow(
     config: &Config,
     site: &Site,
 ) -> Result<Vec<AgentRef>, Denied> {
-    rules::check(wanted, caller, config, site)
+    match &caller.claimed {
+        None => rules::check(wanted, caller, config, site),
+        Some(claimed) => rules::check_claimed(wanted, (caller, claimed), config, site),
+    }
 }
 
 pub use rules::Wanted;

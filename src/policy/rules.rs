@@ -48,6 +48,37 @@ pub enum Denied {
         /// The account of the rule.
         account: Account,
     },
+    /// A rule for pods would give more than everybody has, and nothing shows that this is a pod.
+    #[error(
+        "{who} asks for {what}, and the rules for pods give it {given}, but by a CDI file that every engine reads anybody can say \
+         that it is a pod; have the CRI read a directory of its own, see `keyslip cdi generate --engine cri`"
+    )]
+    Unproven {
+        /// Who asks.
+        who: String,
+        /// For what.
+        what: String,
+        /// What the rules would give.
+        given: String,
+    },
+}
+
+/// Checks a caller that says that it is a pod: it may have what a pod with this name may have and what
+/// everybody may have who names the same device, and nothing else.
+pub(super) fn check_claimed(
+    wanted: &Wanted<'_>,
+    (caller, claimed): (&Caller, &Caller),
+    config: &Config,
+    site: &Site,
+) -> Result<Vec<AgentRef>, Denied> {
+    let as_pod = check(wanted, claimed, config, site)?;
+    let given = check(wanted, caller, config, site)?;
+    match given.iter().zip(&as_pod).zip(wanted.agents).find(|((given, as_pod), _)| given != as_pod) {
+        None => Ok(given),
+        Some(((_, as_pod), asked)) => {
+            Err(Denied::Unproven { who: who(claimed), what: asked.to_string(), given: as_pod.to_string() })
+        }
+    }
 }
 
 /// Checks every part of `wanted`. Rules add to the default, which the configuration can take away:
@@ -162,6 +193,7 @@ mod tests {
             uid: None,
             namespace: namespace.map(str::to_owned),
             pod: namespace.map(|_| "review-7".to_owned()),
+            claimed: None,
         }
     }
 
@@ -178,7 +210,11 @@ mod tests {
         let agents = [agent.parse().unwrap()];
         let wanted = Wanted { agents: &agents, secrets: &[], form: Form::Annotation };
         let site = Site::system(Path::new("/"));
-        check(&wanted, caller, &config, &site).map(|given| given[0].to_string()).map_err(|denied| denied.to_string())
+        let checked = match &caller.claimed {
+            None => check(&wanted, caller, &config, &site),
+            Some(claimed) => check_claimed(&wanted, (caller, claimed), &config, &site),
+        };
+        checked.map(|given| given[0].to_string()).map_err(|denied| denied.to_string())
     }
 
     #[test]
@@ -238,6 +274,28 @@ mod tests {
         let denied = asks(&podman, "claude@private", rules).unwrap_err();
         assert!(denied.contains("with the account work alone"), "{denied}");
         assert_eq!(asks(&podman, "codex@private", rules), Ok("codex@private".to_owned()));
+    }
+
+    #[test]
+    fn a_pod_by_its_own_account_has_what_both_may_have() {
+        let device = Caller { claimed: Some(Box::new(caller("cri", Some("team-a")))), ..caller("cdi", None) };
+        let pods = "[[allow]]\nengine = \"cri\"\nnamespace = \"team-a\"\nagents = [\"claude\"]\n";
+        let denied = asks(&device, "claude", "").unwrap_err();
+        assert!(denied.starts_with("pod review-7 of namespace team-a (cri) asks for claude"), "{denied}");
+        assert_eq!(asks(&device, "claude", pods), Ok("claude".to_owned()));
+        assert!(asks(&device, "claude", &pods.replace("team-a", "team-b")).is_err());
+        // More than the default accounts is nothing that a claim can give.
+        let work = format!("{pods}accounts = [\"work\"]\n");
+        let denied = asks(&device, "claude@work", &work).unwrap_err();
+        assert!(denied.starts_with("cdi asks for claude@work"), "{denied}");
+        let pinned = format!("{pods}account = \"work\"\n");
+        let denied = asks(&device, "claude", &pinned).unwrap_err();
+        assert!(denied.contains("give it claude@work") && denied.contains("--engine cri"), "{denied}");
+        // What everybody may have by this device is not given to a pod without a rule of its own.
+        let everybody = "[[allow]]\nengine = \"cdi\"\nagents = [\"claude\"]\naccounts = [\"work\"]\n";
+        assert!(asks(&device, "claude@work", everybody).is_err());
+        assert_eq!(asks(&device, "claude@work", &format!("{everybody}{work}")), Ok("claude@work".to_owned()));
+        assert_eq!(asks(&caller("cdi", None), "claude@work", everybody), Ok("claude@work".to_owned()));
     }
 
     #[test]

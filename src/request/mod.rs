@@ -10,7 +10,7 @@ mod mount;
 
 pub use annotation::{PREFIX, SANDBOX};
 pub use cdi::device;
-pub use mount::{DIRECTORY, Mounts, requested};
+pub use mount::{DIRECTORY, Mounts, is_staged, requested};
 
 use std::path::Path;
 
@@ -55,6 +55,14 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request for `agents`, each once.
+    ///
+    /// # Errors
+    /// When they are two accounts of one agent, or too many.
+    pub fn for_agents(agents: &[AgentRef]) -> Result<Self, Error> {
+        Self::default().merged(Self { agents: agents.to_vec(), ..Self::default() })
+    }
+
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -169,12 +177,13 @@ pub struct Found {
     pub by_device: Request,
 }
 
-/// Reads every request in `spec`; `directory` is the request directory of this host.
+/// Reads every request in `spec`, the `config.json` of `bundle`; `directory` is the request directory of this
+/// host.
 ///
 /// # Errors
 /// When a request mount names something impossible.
-pub fn read(spec: &Spec<'_>, directory: &Path) -> Result<Found, Error> {
-    let by_mount = mount::read(spec, directory)?;
+pub fn read(spec: &Spec<'_>, directory: &Path, bundle: &Path) -> Result<Found, Error> {
+    let by_mount = mount::read(spec, directory, bundle)?;
     Ok(Found { by_annotation: annotation::read(spec), by_mount, by_device: Request::default() })
 }
 

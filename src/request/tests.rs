@@ -9,7 +9,7 @@ fn spec_with(annotations: &str, mounts: &str) -> String {
 }
 
 fn read_text(text: &str) -> Result<Found, Error> {
-    read(&Spec::parse(text, Path::new("config.json")).unwrap(), Path::new(DIR))
+    read(&Spec::parse(text, Path::new("config.json")).unwrap(), Path::new(DIR), Path::new("/bundle"))
 }
 
 fn by_annotation(annotations: &str) -> Result<Request, Error> {
@@ -94,4 +94,37 @@ fn a_name_that_nobody_can_guess_is_told_from_a_plain_one() {
     assert!(requested(&secret, Path::new(DIR)).unwrap().is_secret);
     assert!(!requested(&format!("{DIR}/claude"), Path::new(DIR)).unwrap().is_secret);
     assert_eq!(requested(&format!("{DIR}/0123/claude"), Path::new(DIR)), None);
+}
+
+#[test]
+fn a_build_asks_by_the_file_that_is_mounted_and_not_by_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, bundle) = (dir.path().join("request"), dir.path().join("buildah12"));
+    let secret = requests.join("0123456789abcdef0123456789abcdef");
+    std::fs::create_dir_all(&secret).unwrap();
+    std::fs::create_dir_all(bundle.join("mnt")).unwrap();
+    // A link to the file itself is what a bind mount looks like from here.
+    for (index, path) in
+        [secret.join("claude@work"), requests.join("codex"), dir.path().join("other")].iter().enumerate()
+    {
+        std::fs::write(path, "").unwrap();
+        std::fs::hard_link(path, bundle.join(format!("mnt/buildah-bind-target-{index}"))).unwrap();
+    }
+    let mounts: Vec<String> = (0..4)
+        .map(|index| {
+            format!(
+                r#"{{"destination":"/{index}","type":"bind","source":"{}/mnt/buildah-bind-target-{index}"}}"#,
+                bundle.display()
+            )
+        })
+        .collect();
+    let text = spec_with("{}", &format!("[{}]", mounts.join(",")));
+    assert!(is_staged(&bundle, &text) && !is_staged(dir.path(), &text) && !is_staged(&bundle, "{}"));
+    let spec = Spec::parse(&text, Path::new("config.json")).unwrap();
+    let found = read(&spec, &requests, &bundle).unwrap().by_mount;
+    assert_eq!(found.secret.agents, ["claude@work".parse().unwrap()]);
+    assert_eq!((found.secret_at, found.plain_at), (vec![0], vec![]));
+    // Nowhere else is a source looked at.
+    let elsewhere = read(&spec, &requests, Path::new("/bundle")).unwrap().by_mount;
+    assert!(elsewhere.secret.is_empty() && elsewhere.plain.is_empty());
 }

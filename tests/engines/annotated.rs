@@ -104,7 +104,11 @@ fn an_image_adds_nothing_to_what_a_request_mount_asks_for() {
         podman.lab.configure(SECRETS);
         for runtime in RUNTIMES {
             let mount = "--user 1000 -v $(keyslip request claude):/request:ro";
-            assert_eq!(run(&podman, Way::Shim, runtime, mount).0, "<CLAUDE>\n/run/secrets:\nclaude", "{name} on {runtime}");
+            assert_eq!(
+                run(&podman, Way::Shim, runtime, mount).0,
+                "<CLAUDE>\n/run/secrets:\nclaude",
+                "{name} on {runtime}"
+            );
             podman.ok("rm -r /run/keyslip/request");
             podman.lab.assert_nothing_left(runtime);
         }
@@ -125,7 +129,10 @@ fn an_image_that_names_the_sandbox_of_another_container_takes_nothing_from_it() 
             podman.ok(&format!("{p} run --name c asking ls -A /run/secrets >$W/seen 2>&1 || true"));
             podman.lab.remove("c");
             assert_eq!(podman.ok(&format!("{p} exec victim cat /run/secrets/claude")), "<CLAUDE>", "{way:?}");
-            assert_eq!(podman.ok("keyslip list --json | jq -r '.[] | .id + \" \" + .state'"), format!("{sandbox} live"));
+            assert_eq!(
+                podman.ok("keyslip list --json | jq -r '.[] | .id + \" \" + .state'"),
+                format!("{sandbox} live")
+            );
         }
         podman.remove_all(way, &format!("{way:?}"));
     }

@@ -24,7 +24,9 @@ fn a_restored_container_has_the_current_token_and_the_archive_holds_what_the_mem
     let Some(podman) = Podman::of_root(Tree::Debian13, "checkpoint") else { return };
     for runtime in RUNTIMES {
         podman.lab.login("claude", &podman.token);
-        podman.ok(&format!("podman --runtime {runtime} run -d --name c {ASKS} bb sleep 1000; {CHECKPOINT} --export $W/c.tar c"));
+        podman.ok(&format!(
+            "podman --runtime {runtime} run -d --name c {ASKS} bb sleep 1000; {CHECKPOINT} --export $W/c.tar c"
+        ));
         podman.lab.assert_nothing_left(&format!("{runtime}: written down"));
         podman.ok("podman rm c; rm -rf $W/out; mkdir $W/out; tar -C $W/out -xf $W/c.tar");
         let holds = podman.lab.leaks(&["$W/out"], &podman.token);
@@ -72,7 +74,10 @@ fn a_checkpoint_that_podman_keeps_can_be_restored_again() {
         for mark in ["NEW", "NEXT"] {
             podman.ok("podman container checkpoint --keep c");
             let holds = podman.lab.leaks(&["/var/lib/containers"], &podman.token);
-            assert!(!holds.is_empty() && holds.iter().all(|path| path.ends_with("/checkpoint/pages-1.img")), "{holds:?}");
+            assert!(
+                !holds.is_empty() && holds.iter().all(|path| path.ends_with("/checkpoint/pages-1.img")),
+                "{holds:?}"
+            );
             rotate(&podman, mark);
             podman.ok("podman container restore --keep c");
             assert_eq!(podman.ok(&format!("podman exec c {SHOW}")), shows(mark), "{runtime}");
@@ -142,7 +147,11 @@ fn a_bare_runtime_restores_with_the_current_token() {
         lab.sh(&format!("{shim} delete {id}"));
         lab.login("claude", &lab.token("NEW"));
         lab.ok(&format!("{shim} restore --detach --bundle {bundle} --image-path $W/{id}.images {id}"));
-        assert_eq!(container.exec("echo $CLAUDE_CODE_OAUTH_TOKEN; cat /run/secrets/claude"), "<NEW>\n<NEW>", "{runtime}");
+        assert_eq!(
+            container.exec("echo $CLAUDE_CODE_OAUTH_TOKEN; cat /run/secrets/claude"),
+            "<NEW>\n<NEW>",
+            "{runtime}"
+        );
         let main = container.main_env();
         assert!(main.lines().any(|line| line == "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>"), "{runtime}: {main}");
         container.end();

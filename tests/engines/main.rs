@@ -8,13 +8,15 @@ mod lab;
 
 mod annotated;
 mod bare;
+mod buildah;
 mod canary;
 mod checkpoint;
 mod credentials;
+mod docker_20;
 mod logins;
 mod places;
-mod podman5;
 mod podman;
+mod podman5;
 mod pods;
 mod priority;
 mod requests;

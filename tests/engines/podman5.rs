@@ -57,7 +57,8 @@ fn roots_containers_are_authenticated_whatever_their_options_are() {
 #[test]
 fn a_users_containers_are_authenticated_whatever_their_options_are() {
     let Some(podman) = Podman::of_user(Tree::Debian13, "podman5-user") else { return };
-    let own: [Case; 2] = [("--userns=keep-id", "4100", "/"), ("--userns=keep-id:uid=1000,gid=1000", "1000", "/home/dev")];
+    let own: [Case; 2] =
+        [("--userns=keep-id", "4100", "/"), ("--userns=keep-id:uid=1000,gid=1000", "1000", "/home/dev")];
     let cases = [COMMON.as_slice(), own.as_slice()].concat();
     for way in WAYS {
         for runtime in RUNTIMES {

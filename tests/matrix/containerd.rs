@@ -24,6 +24,10 @@ fn containerd(tree: Tree, version: &str, name: &str) -> Option<(Lab, String)> {
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.keyslip.options]
     BinaryName = "/usr/libexec/keyslip/cri/runc"
 CONF"#);
+    if !version.starts_with("1.6") {
+        lab.ok(r#"keyslip cdi generate
+            sed -i 's#^    sandbox_image.*#&\n    enable_cdi = true\n    cdi_spec_dirs = ["/etc/cdi"]#' /etc/containerd/config.toml"#);
+    }
     lab.containerd();
     let said = lab.ok("containerd --version");
     assert!(said.contains(version), "{said}: the rows of the table name {version}");
@@ -103,6 +107,16 @@ fn cri(tree: Tree, version: &str) {
     let engine = format!("containerd {version}, CRI, runc");
     let order = format!("5-cri-{version}-0");
     Row { order: &order, engine: &engine, way: "shim", but: &[] }.fill(&lab, &token, &mut container);
+    if version.starts_with("1.6") {
+        // It knows no CDI.
+        return;
+    }
+    let device = cri.pod("p2", "agents", "", &[]).expect("a pod");
+    let wanted = Wanted { name: "c", devices: &["keyslip.dev/agent=claude"], ..Wanted::default() };
+    let id = cri.run(&device, &wanted).expect("a container");
+    let mut container = OfPod { lab: &lab, cri: &cri, pod: &device, wanted, id };
+    let (order, but) = (format!("5-cri-{version}-1"), [("main env", "no [2]"), ("exec env", "no [1]")]);
+    Row { order: &order, engine: &engine, way: "CDI", but: &but }.fill(&lab, &token, &mut container);
 }
 
 #[test]

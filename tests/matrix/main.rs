@@ -9,6 +9,7 @@ mod cri;
 mod lab;
 
 mod bare;
+mod build;
 mod containerd;
 mod docker;
 mod podman;

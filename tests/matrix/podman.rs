@@ -27,7 +27,7 @@ struct Way {
 
 const ASK: &str = "--annotation dev.keyslip.agents=claude";
 
-const WAYS: [Way; 3] = [
+const WAYS: [Way; 4] = [
     Way { name: "shim", ask: ASK, conf: "containers.conf", but: &[] },
     Way {
         name: "shim, request mount",
@@ -36,6 +36,12 @@ const WAYS: [Way; 3] = [
         but: &[],
     },
     Way { name: "hooks", ask: ASK, conf: "hooks.conf", but: &[("exec env", "no [1]")] },
+    Way {
+        name: "CDI",
+        ask: "--device keyslip.dev/agent=claude",
+        conf: "hooks.conf",
+        but: &[("main env", "no [2]"), ("exec env", "no [1]")],
+    },
 ];
 
 impl Podman {
@@ -50,7 +56,7 @@ impl Podman {
         }
         let said = lab.ok("podman --version");
         assert!(said.ends_with(self.version), "{said}: the rows of the table name {}", self.version);
-        lab.ok(r#"mkdir -p -m 1777 $W/hooks.d; sed "s#/usr/libexec/keyslip/podman/crun#$(command -v crun)#
+        lab.ok(r#"keyslip cdi generate >/dev/null; mkdir -p -m 1777 $W/hooks.d; sed "s#/usr/libexec/keyslip/podman/crun#$(command -v crun)#
             s#/usr/libexec/keyslip/podman/runc#$(command -v runc)#
             s#^runtime = .*#&\nhooks_dir = [\"$W/hooks.d\"]#" $CONTAINERS_CONF >$W/hooks.conf"#);
         let import = "keyslip install hooks --dir $W/hooks.d; podman import -q -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' $W/image.tar bb";

@@ -21,6 +21,11 @@ pub trait Container {
         self.exec("tr \"\\0\" \"\\n\" </proc/1/environ")
     }
 
+    /// Whether the engine can start a second process in it.
+    fn has_exec(&self) -> bool {
+        true
+    }
+
     /// Stops it and starts it again; false where the engine has no such thing.
     fn restart(&mut self) -> bool;
 
@@ -56,7 +61,7 @@ impl Arrived {
         let file = container.exec("cat /run/secrets/claude || true");
         Self {
             main: container.main_env().lines().any(|line| line == "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>"),
-            exec: container.exec("echo $CLAUDE_CODE_OAUTH_TOKEN").trim() == "<CLAUDE>",
+            exec: container.has_exec() && container.exec("echo $CLAUDE_CODE_OAUTH_TOKEN").trim() == "<CLAUDE>",
             file: file.trim() == "<CLAUDE>",
         }
     }

@@ -1,12 +1,17 @@
 //! `createRuntime` and `prestart`. After `precreate` it only learns the container's id; without it
 //! the files are delivered here, by mounts into the namespace that the runtime has just made.
+//!
+//! A container with several CDI devices has a hook for each of them. The first call delivers for all: one
+//! delivery knows of every file and finds what two of them would contend for, and there is one thing to
+//! clean up.
 
 use std::path::Path;
 
 use anyhow::Context;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record, SandboxId};
+use keyslip::ledger::{self, AgentRecord, Event, Key, Ledger, Phase, Process, Record, SandboxId};
+use keyslip::names::AgentRef;
 use keyslip::oci::{self, Spec, State};
 use keyslip::pipeline::{self, Input};
 use keyslip::{config, request};
@@ -19,10 +24,11 @@ pub const HOOK: &str = "hook";
 pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let state = crate::state()?;
     let ledger = Ledger::at(&hook.site.runtime);
-    if let Some(record) = prepared_before(&ledger, &state) {
-        return bind(&ledger, record, &state);
-    }
-    let result = deliver_now(hook, &ledger, &state);
+    let result = match prepared_before(&ledger, &state) {
+        Some(record) if holds(&record, &hook.devices) => return bind(&ledger, record, &state),
+        Some(record) => Err(two_ways(&record, &hook.devices)),
+        None => deliver_now(hook, &ledger, &state),
+    };
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
         hook.note(event, &state.id, None, Some(&sentence(error.chain())));
@@ -54,12 +60,69 @@ pub fn key(state: &State) -> Key {
     Key::new(Path::new(HOOK), Some(state.bundle.as_os_str()), state.id.as_ref())
 }
 
+/// What an earlier hook of this very start has delivered. What is left of an earlier start of the container
+/// is removed.
+fn delivered_before(ledger: &Ledger, state: &State) -> Option<Record> {
+    let record = Record::read(&ledger.sandbox(&ledger.find(&key(state))?)).ok()?;
+    if record.process.is_some() && record.process == Process::find(state.pid) {
+        return Some(record);
+    }
+    ledger::clean_up(ledger, &record);
+    None
+}
+
+/// Whether everything in `agents` is delivered by `record`.
+fn holds(record: &Record, agents: &[AgentRef]) -> bool {
+    agents.iter().all(|agent| record.agents.iter().any(|held| held.asked() == *agent))
+}
+
+/// Two deliveries would hide each other's files.
+fn two_ways(record: &Record, agents: &[AgentRef]) -> anyhow::Error {
+    let list =
+        |agents: &mut dyn Iterator<Item = AgentRef>| agents.map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
+    anyhow::anyhow!(
+        "container {} asks for {} by {}, and otherwise for {}; ask for everything in one way",
+        record.container,
+        list(&mut record.agents.iter().map(AgentRecord::asked)),
+        record.form,
+        list(&mut agents.iter().cloned()),
+    )
+}
+
+/// The devices of this call, and of the calls for this container that differ from it in their devices
+/// alone.
+fn devices_of_all_calls(hook: &Hook, text: &str, path: &Path) -> anyhow::Result<Vec<AgentRef>> {
+    let mut all = hook.devices.clone();
+    if all.is_empty() {
+        return Ok(all);
+    }
+    for args in oci::hook_arguments(text, &hook.args[1], path)? {
+        let args: Vec<String> = args.into_iter().map(|arg| arg.0.into_owned()).collect();
+        if without_devices(&args) == without_devices(&hook.args) {
+            all.extend(crate::devices(&args)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The stage and the options that are no devices.
+fn without_devices(args: &[String]) -> Vec<&[String]> {
+    let (stage, options) = args.get(1..).unwrap_or_default().split_at(1.min(args.len().saturating_sub(1)));
+    let options = options.chunks(2).filter(|option| option[0] != crate::DEVICE);
+    [stage].into_iter().chain(options).collect()
+}
+
 fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()> {
     let path = state.bundle.join("config.json");
     let text = oci::read(&path)?;
     if hook.devices.is_empty() && !oci::mentions_us(&text) {
         return Ok(());
     }
+    let before = delivered_before(ledger, state);
+    if before.as_ref().is_some_and(|record| !hook.devices.is_empty() && holds(record, &hook.devices)) {
+        return Ok(());
+    }
+    let devices = devices_of_all_calls(hook, &text, &path)?;
     let spec = Spec::parse(&text, &path)?;
     let config = config::load(&hook.site.config)?;
     let input = Input {
@@ -73,7 +136,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         spec: &spec,
         env: EnvWay::TooLate,
         restored: false,
-        devices: &hook.devices,
+        devices: &devices,
         dry_run: false,
     };
     let mut journal = Journal::default();
@@ -83,6 +146,10 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         }
         return Ok(());
     };
+    if let Some(before) = before {
+        let asked: Vec<AgentRef> = prepared.record.agents.iter().map(AgentRecord::asked).collect();
+        return if holds(&before, &asked) { Ok(()) } else { Err(two_ways(&before, &asked)) };
+    }
     // In the record from the first: by the process it is seen that a container is gone whose hook was
     // killed on the way.
     prepared.record.process = Process::find(state.pid);

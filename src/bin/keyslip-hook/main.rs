@@ -33,9 +33,14 @@ keyslip::entry!(start);
 struct Hook {
     engine: String,
     devices: Vec<AgentRef>,
+    /// The arguments as they were given.
+    args: Vec<String>,
     launcher: PathBuf,
     site: Site,
 }
+
+/// The option that names a device.
+const DEVICE: &str = "--device";
 
 /// Where the launcher is unless an argument says otherwise: beside `/run`, which may be noexec.
 const LAUNCHER: &str = "/usr/libexec/keyslip/keyslip-launch";
@@ -71,7 +76,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Hook {
     fn from_args(args: &Args) -> anyhow::Result<Self> {
-        let (mut engine, mut home, mut devices) = (None, None, Vec::new());
+        let (mut engine, mut home) = (None, None);
         let mut launcher = PathBuf::from(LAUNCHER);
         let mut index = 2;
         while let Some(option) = args.get(index) {
@@ -80,19 +85,27 @@ impl Hook {
                 Some("--engine") => engine = value.to_str().map(str::to_owned),
                 Some("--home") => home = Some(PathBuf::from(value)),
                 Some("--launcher") => launcher = PathBuf::from(value),
-                Some("--device") => devices.push(request::device(&value.to_string_lossy())?),
+                Some("--device") => {}
                 _ => bail!("{} is no option of keyslip-hook", option.display()),
             }
             index += 2;
         }
         let engine = engine.context("--engine is missing: the hook's JSON must name the engine")?;
-        Ok(Self { engine, devices, launcher, site: Site::here(home.as_deref())? })
+        let all = (0..).map_while(|index| args.get(index)).map(|arg| arg.to_string_lossy().into_owned());
+        let args: Vec<String> = all.collect();
+        Ok(Self { engine, devices: devices(&args)?, args, launcher, site: Site::here(home.as_deref())? })
     }
 
     /// Writes a line into the audit log: engines hide what a hook says.
     fn note(&self, event: Event, container: &str, record: Option<&Record>, reason: Option<&str>) {
         ledger::audit(&self.site.state, event, &self.engine, container, record, reason);
     }
+}
+
+/// The devices that a call of the hook with these arguments is for.
+fn devices(args: &[impl AsRef<str>]) -> Result<Vec<AgentRef>, request::Error> {
+    let pairs = args.get(2..).unwrap_or_default().chunks_exact(2);
+    pairs.filter(|pair| pair[0].as_ref() == DEVICE).map(|pair| request::device(pair[1].as_ref())).collect()
 }
 
 /// Reads all of standard input, if it is not absurdly long.

@@ -28,7 +28,7 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     }
     // What cannot be read asks for nothing; the runtime says what is wrong with it.
     let Ok(text) = oci::read(&path) else { return shim.pass() };
-    if !oci::mentions_us(&text) {
+    if !oci::mentions_us(&text) && !request::is_staged(&bundle, &text) {
         return pass_on(shim, &path, &text);
     }
     sys::secure_stdio();

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod cdi;
 mod credential;
 mod import;
 mod inject;
@@ -63,6 +64,9 @@ enum Command {
     Revoke(live::RevokeArgs),
     /// Remove what is left of containers that are gone.
     Sweep(output::Format),
+    /// Offer agents as devices of the Container Device Interface.
+    #[command(subcommand)]
+    Cdi(cdi::Cdi),
     /// Prepare this host.
     #[command(subcommand)]
     Install(install::Install),
@@ -98,6 +102,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(format) => live::sync(format, &site),
         Command::Revoke(args) => live::revoke(&args, &site),
         Command::Sweep(format) => live::sweep(format, &site),
+        Command::Cdi(command) => cdi::run(&command, &site),
         Command::Install(command) => install::run(&command, &site),
     }
 }

@@ -9,6 +9,7 @@ use keyslip::agent::{
     self, Definition, Kind, Method, expires_at, has_refresh_token, is_renewed_inside, only_the_login, unwrap,
     without_refresh_token,
 };
+use keyslip::cdi;
 use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Backend, Config};
 use keyslip::names::{Account, AgentName, AgentRef};
@@ -217,6 +218,14 @@ fn report(args: &Args, kind: &Kind, entry: &Entry, why: Option<&str>, store: &St
     }
     if entry.renewable && entry.expires.is_some() {
         println!("`keyslip auth refresh --due` renews it; the timer keyslip-refresh.timer runs that");
+    }
+    if let Some(path) = cdi::lacking(site, &login) {
+        let account = if site.whose == Whose::System { String::new() } else { format!(" --account {}", args.account) };
+        println!(
+            "engines do not know it as a device yet: {} has none for it; `keyslip cdi generate{account}`{} adds it",
+            path.display(),
+            if path == cdi::path(site) { "" } else { " as root" },
+        );
     }
     let system = site.whose == Whose::System;
     if system && store.keeper().user.is_none() && std::env::var_os("SUDO_UID").is_some() {
