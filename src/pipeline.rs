@@ -98,6 +98,8 @@ pub struct Input<'a> {
     pub spec: &'a Spec<'a>,
     /// How variables get to the main process.
     pub env: EnvWay<'a>,
+    /// The container is brought back from a checkpoint.
+    pub restored: bool,
     /// Devices of the kind `keyslip.dev/agent` that the engine was asked for.
     pub devices: &'a [AgentRef],
     /// Nothing may be written, not even a key for fingerprints.
@@ -126,7 +128,7 @@ pub fn prepare(input: &Input<'_>, journal: &mut Journal) -> Result<Option<Prepar
         Whose::System => None,
         Whose::User(uid) => Some(uid),
     };
-    let caller = Caller::new(input.engine, input.container, uid, spec);
+    let caller = Caller { restored: input.restored, ..Caller::new(input.engine, input.container, uid, spec) };
     let mut found = request::read(spec, &site.requests(), input.bundle)?;
     found.by_device = Request::for_agents(input.devices)?;
     let Some(granted) = policy::decide(found, &caller, config, site, journal)? else { return Ok(None) };

@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::options;
+
 /// What the runtime is asked to do, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -11,6 +13,8 @@ pub enum Command {
     Create,
     /// Make a container and start it.
     Run,
+    /// Write a container's processes down, and end them unless they are to go on.
+    Checkpoint,
     /// Bring a container back from a checkpoint.
     Restore,
     /// Start another process in a container.
@@ -20,52 +24,6 @@ pub enum Command {
     /// Everything else, handed on untouched.
     Other,
 }
-
-/// Options of the runtimes that take their value from the next argument: global ones, and those
-/// of `create`, `run`, `restore`, `exec` and `delete` (runc 1.1, crun 1.8 to 1.21, youki 0.5, runsc).
-const WITH_VALUE: &[&str] = &[
-    "root",
-    "log",
-    "log-format",
-    "log-level",
-    "criu",
-    "rootless",
-    "cgroup-manager",
-    "platform",
-    "network",
-    "debug-log",
-    "bundle",
-    "b",
-    "config",
-    "f",
-    "console-socket",
-    "pid-file",
-    "preserve-fds",
-    "process",
-    "p",
-    "cwd",
-    "env",
-    "e",
-    "user",
-    "u",
-    "additional-gids",
-    "g",
-    "process-label",
-    "apparmor",
-    "cap",
-    "c",
-    "cgroup",
-    "image-path",
-    "work-path",
-    "parent-path",
-    "manage-cgroups-mode",
-    "empty-ns",
-    "lsm-profile",
-    "lsm-mount-context",
-    "status-fd",
-    "pidfd-socket",
-    "page-server",
-];
 
 /// Where a value stands on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +37,7 @@ struct Found {
 /// A parsed command line. Nothing is copied; edits make a new argument vector.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
+    runtime: &'a str,
     argv: Vec<&'a CStr>,
     /// What is asked for.
     pub command: Command,
@@ -88,10 +47,11 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Reads `argv`, program name first.
+    /// Reads `argv`, program name first, as `runtime` would.
     #[must_use]
-    pub fn parse(argv: &[&'a CStr]) -> Self {
+    pub fn parse(runtime: &'a str, argv: &[&'a CStr]) -> Self {
         let mut call = Self {
+            runtime,
             argv: argv.to_vec(),
             command: Command::Other,
             verb: None,
@@ -132,14 +92,17 @@ impl<'a> Call<'a> {
     fn option(&mut self, index: usize, arg: &'a [u8]) -> usize {
         let dashes = if arg.starts_with(b"--") { 2 } else { 1 };
         let body = &arg[dashes..];
+        let command = self.verb.map(|_| self.command);
         if let Some(equals) = body.iter().position(|b| *b == b'=') {
-            self.options.push((&body[..equals], Some(Found { index, offset: dashes + equals + 1 })));
+            let name = options::long_name(self.runtime, command, &body[..equals]);
+            self.options.push((name, Some(Found { index, offset: dashes + equals + 1 })));
             return index + 1;
         }
         // `-f FILE` is crun's `create --config FILE`; `delete -f` is `delete --force`.
         let forces = body == b"f" && self.command == Command::Delete;
-        if !forces && WITH_VALUE.iter().any(|known| known.as_bytes() == body) {
-            self.options.push((body, Some(Found { index: index + 1, offset: 0 })));
+        let name = options::long_name(self.runtime, command, body);
+        if !forces && options::takes_value(self.runtime, name) {
+            self.options.push((name, Some(Found { index: index + 1, offset: 0 })));
             return index + 2;
         }
         // crun reads `-bDIR` and `-fFILE`; Go's flag package, one dash before a long name.
@@ -177,6 +140,12 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn argv(&self) -> &[&'a CStr] {
         &self.argv
+    }
+
+    /// The arguments before the verb: the program's name and the global options.
+    #[must_use]
+    pub fn global(&self) -> &[&'a CStr] {
+        &self.argv[..self.verb.unwrap_or(self.argv.len())]
     }
 
     /// The container's id: the first argument that is no option.
@@ -309,6 +278,7 @@ fn command(verb: &[u8]) -> Command {
     match verb {
         b"create" => Command::Create,
         b"run" => Command::Run,
+        b"checkpoint" => Command::Checkpoint,
         b"restore" => Command::Restore,
         b"exec" => Command::Exec,
         b"delete" => Command::Delete,

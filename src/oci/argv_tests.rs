@@ -3,7 +3,8 @@ use super::*;
 fn with_call<T>(line: &str, check: impl FnOnce(&Call<'_>) -> T) -> T {
     let owned: Vec<CString> = line.split(' ').map(|arg| CString::new(arg).unwrap()).collect();
     let argv: Vec<&CStr> = owned.iter().map(CString::as_c_str).collect();
-    check(&Call::parse(&argv))
+    let runtime = line.split(' ').next().unwrap();
+    check(&Call::parse(runtime, &argv))
 }
 
 fn joined(argv: &[CString]) -> String {
@@ -96,7 +97,6 @@ fn what_is_not_ours_is_left_unread() {
         "runc --version",
         "runc features",
         "runc",
-        "crun checkpoint --help",
         "runc update --resources - k1",
         "runc kill --all k1 9",
         "runc delete",
@@ -116,4 +116,44 @@ fn delete_may_be_forced_in_both_spellings() {
             assert_eq!(call.container().unwrap(), "k1", "{line}");
         });
     }
+}
+
+#[test]
+fn the_options_of_runsc_are_its_own() {
+    for line in [
+        "runsc --root=/r --rootless --network none --file-access-mounts shared -overlay2 root:self exec --cwd /w \
+         --internal-pid-file /i --pass-fd 3:3 --process /p.json --detach c1",
+        "runsc -platform ptrace -root /r -ignore-cgroups exec -process=/p.json -internal-pid-file=/i -detach c1",
+    ] {
+        with_call(line, |call| {
+            assert_eq!(call.command, Command::Exec, "{line}");
+            assert_eq!(call.root().unwrap(), "/r", "{line}");
+            assert_eq!(call.process().unwrap(), Path::new("/p.json"), "{line}");
+            assert_eq!(call.container().unwrap(), "c1", "{line}");
+        });
+    }
+    // runc's takes a value.
+    with_call("runc --rootless auto create --bundle /b k1", |call| assert_eq!(call.command, Command::Create));
+}
+
+#[test]
+fn the_short_options_of_youki_are_its_own() {
+    with_call("youki -r /r -l /l.json -s create -p /pid -c /socket -b /b k1", |call| {
+        assert_eq!((call.command, call.root().unwrap()), (Command::Create, OsStr::new("/r")));
+        assert_eq!((call.log().unwrap(), call.pid_file().unwrap()), (Path::new("/l.json"), Path::new("/pid")));
+        assert_eq!((call.bundle().as_path(), call.container().unwrap()), (Path::new("/b"), OsStr::new("k1")));
+    });
+    with_call("youki exec -p /p.json k1", |call| assert_eq!(call.process().unwrap(), Path::new("/p.json")));
+    // crun's `-r` is a switch of `delete`.
+    with_call("crun --root /r delete -r k.*", |call| {
+        assert_eq!((call.root().unwrap(), call.container().unwrap()), (OsStr::new("/r"), OsStr::new("k.*")));
+    });
+}
+
+#[test]
+fn what_stands_before_the_verb_is_for_every_verb() {
+    with_call("runsc --platform=ptrace --root /r create --bundle /b k1", |call| {
+        let global: Vec<_> = call.global().iter().map(|arg| arg.to_str().unwrap()).collect();
+        assert_eq!(global, ["runsc", "--platform=ptrace", "--root", "/r"]);
+    });
 }

@@ -8,6 +8,7 @@
 mod argv;
 mod change;
 mod hooks;
+mod options;
 mod spec;
 mod state;
 

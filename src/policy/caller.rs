@@ -49,6 +49,8 @@ pub struct Caller {
     pub container: String,
     /// The specification shows that a tool made it from an image.
     pub converted: bool,
+    /// It is brought back from a checkpoint.
+    pub restored: bool,
     /// The user of a rootless engine.
     pub uid: Option<u32>,
     /// The Kubernetes namespace; only ever set for the engine `cri`.
@@ -75,6 +77,7 @@ impl Caller {
             engine: engine.to_owned(),
             container: container.to_string_lossy().into_owned(),
             converted: spec.annotations.iter().any(|(key, _)| key.starts_with("org.opencontainers.image.")),
+            restored: false,
             uid,
             namespace: of_cri(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri-o.Namespace"]),
             pod: of_cri(["io.kubernetes.cri.sandbox-name", "io.kubernetes.cri-o.KubeName"]),

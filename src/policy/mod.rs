@@ -52,7 +52,7 @@ pub fn decide(
     site: &Site,
     journal: &mut Journal,
 ) -> Result<Option<Granted>, Error> {
-    let annotated = match (found.by_annotation, consent::of_annotations(&caller.engine, caller.converted, config)) {
+    let annotated = match (found.by_annotation, consent::of_annotations(caller, config)) {
         (Ok(request), _) if request.is_empty() => None,
         (result, Ok(())) => Some(result?),
         (_, Err(reason)) => {

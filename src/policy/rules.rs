@@ -189,6 +189,7 @@ mod tests {
             engine: engine.to_owned(),
             container: "c1".to_owned(),
             converted: false,
+            restored: false,
             uid: None,
             namespace: namespace.map(str::to_owned),
             pod: namespace.map(|_| "review-7".to_owned()),

@@ -8,9 +8,11 @@ mod kubelet;
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod annotated;
 mod bare;
 mod buildah;
 mod canary;
+mod checkpoint;
 mod containerd;
 mod credentials;
 mod cri;
@@ -19,10 +21,14 @@ mod docker_20;
 mod logins;
 mod many;
 mod places;
+mod podman5;
 mod podman;
+mod pods;
 mod priority;
 mod requests;
 mod rootless;
+mod sandboxes;
+mod setup;
 mod shared;
 mod sharing;
 mod transparency;

@@ -145,6 +145,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         bundle: &state.bundle,
         spec: &spec,
         env: EnvWay::TooLate,
+        restored: false,
         devices: &devices,
         dry_run: false,
     };

@@ -46,6 +46,7 @@ fn changed(hook: &Hook, text: &str) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>
         bundle: Path::new("/"),
         spec: &spec,
         env: if in_spec { EnvWay::Spec } else { EnvWay::Launcher(&hook.launcher) },
+        restored: false,
         devices: &[],
         dry_run: false,
     };

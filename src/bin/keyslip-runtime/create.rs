@@ -57,6 +57,7 @@ fn start(shim: &Shim<'_>, site: &Site, root: &Path, bundle: &Path, path: &Path, 
         bundle,
         spec: &spec,
         env: EnvWay::Spec,
+        restored: shim.call.command == Command::Restore,
         devices: &[],
         dry_run: false,
     };

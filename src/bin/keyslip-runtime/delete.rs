@@ -1,6 +1,6 @@
-//! `delete`: comes once, twice or never, also after a failed create.
+//! `delete`: comes once, twice or never, also after a failed create. A checkpoint may be the end as well.
 
-use keyslip::ledger::{self, Event, Liveness, Record};
+use keyslip::ledger::{self, Event, Ledger, Liveness, Record};
 use keyslip::site::Site;
 use keyslip::sys::Ended;
 use std::path::Path;
@@ -24,12 +24,28 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     };
     // A refusal means that it still runs, or that it is gone already.
     if ended == Ended::Exited(0) || ledger::liveness(&ledger, &record) == Liveness::Dead {
-        ledger::clean_up(&ledger, &record);
-        if let Ok(site) = Site::here(std::env::var_os("HOME").as_ref().map(Path::new)) {
-            ledger::audit(&site.state, Event::Cleaned, &record.engine, &record.container, Some(&record), None);
-        }
+        clean_up(&ledger, &record);
     }
     Ok(ended.code())
+}
+
+/// `checkpoint`: runc removes a container that it has checkpointed and not left running; no `delete` comes.
+pub fn after_checkpoint(shim: &Shim<'_>) -> anyhow::Result<i32> {
+    let (ledger, key, _) = shim.place()?;
+    let record = ledger.find(&key).and_then(|id| Record::read(&ledger.sandbox(&id)).ok());
+    let Some(record) = record else { return shim.pass() };
+    let ended = shim.supervise(shim.call.argv())?;
+    if ended == Ended::Exited(0) && ledger::liveness(&ledger, &record) == Liveness::Dead {
+        clean_up(&ledger, &record);
+    }
+    Ok(ended.code())
+}
+
+fn clean_up(ledger: &Ledger, record: &Record) {
+    ledger::clean_up(ledger, record);
+    if let Ok(site) = Site::here(std::env::var_os("HOME").as_ref().map(Path::new)) {
+        ledger::audit(&site.state, Event::Cleaned, &record.engine, &record.container, Some(record), None);
+    }
 }
 
 /// crun's `delete --regex`: whoever is gone afterwards is cleaned up after.

@@ -7,8 +7,19 @@ use keyslip::oci::{Call, Process, process_with};
 use zeroize::Zeroizing;
 
 /// Options that are about the call, not about the process.
-pub const KEPT: &[&str] =
-    &["console-socket", "pid-file", "detach", "d", "preserve-fds", "cgroup", "ignore-paused", "no-subreaper"];
+pub const KEPT: &[&str] = &[
+    "console-socket",
+    "pid-file",
+    "internal-pid-file",
+    "detach",
+    "d",
+    "preserve-fds",
+    "pass-fd",
+    "exec-fd",
+    "cgroup",
+    "ignore-paused",
+    "no-subreaper",
+];
 
 /// The process that `call` asks for, on top of the container's main process less the variables that are
 /// `ours`. Nothing when it uses

@@ -10,7 +10,7 @@ mod exec;
 mod exec_options;
 mod report;
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ struct Shim<'a> {
     /// The command line.
     call: Call<'a>,
     /// Engine and real runtime.
-    installed: Installed,
+    installed: &'a Installed,
 }
 
 fn start(args: Args) -> i32 {
@@ -36,11 +36,12 @@ fn start(args: Args) -> i32 {
     else {
         return usage(&args);
     };
-    let shim = Shim { call: Call::parse(args.raw()), installed };
+    let shim = Shim { call: Call::parse(&installed.runtime, args.raw()), installed: &installed };
     let result = match shim.call.command {
         Command::Create | Command::Run | Command::Restore => create::run(&shim),
         Command::Exec => exec::run(&shim),
         Command::Delete => delete::run(&shim),
+        Command::Checkpoint => delete::after_checkpoint(&shim),
         Command::Other => shim.pass(),
     };
     result.unwrap_or_else(|failure| report::failure(&shim, &failure))
@@ -73,16 +74,12 @@ impl Shim<'_> {
         sys::supervise(&self.real(), argv).map_err(|error| self.failed(&error))
     }
 
-    /// Takes a container back that the runtime has just made.
+    /// Takes a container back that the runtime has just made. runsc wants the same global options on
+    /// every call.
     fn undo_create(&self) {
         let Some(container) = self.call.container() else { return };
-        let mut argv = vec![self.call.argv()[0].to_owned()];
-        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).expect("arguments hold no NUL");
-        if let Some(root) = self.call.root() {
-            argv.extend([c"--root".to_owned(), text(root)]);
-        }
-        argv.extend([c"delete".to_owned(), c"--force".to_owned(), text(container)]);
-        let argv: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
+        let container = CString::new(container.as_bytes()).expect("arguments hold no NUL");
+        let argv = [self.call.global(), &[c"delete", c"--force", &container]].concat();
         let _ = self.supervise(&argv);
     }
 
@@ -91,7 +88,7 @@ impl Shim<'_> {
     }
 
     fn failed(&self, error: &std::io::Error) -> anyhow::Error {
-        let Installed { engine, runtime, real } = &self.installed;
+        let Installed { engine, runtime, real } = self.installed;
         let target =
             std::fs::read_link(real).map(|path| format!(" (a link to {})", path.display())).unwrap_or_default();
         anyhow::anyhow!(

@@ -58,6 +58,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
         bundle: &bundle,
         spec: &spec,
         env: EnvWay::Launcher(&launcher),
+        restored: false,
         devices: &args.agents,
         dry_run: false,
     };

@@ -77,6 +77,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
         bundle: &bundle,
         spec: &spec,
         env: EnvWay::Spec,
+        restored: false,
         devices: &[],
         dry_run: true,
     };
