@@ -39,18 +39,22 @@ pub(super) fn plan(
             return Err(Error::NoSuchMode { engine: Engine::Podman, mode: Mode::Cdi, known });
         }
     }
-    if order.trust_annotations {
-        let about = "podman copies annotations from images; whoever runs only images they trust lets them count.";
-        let line = "trust_annotations = true".to_owned();
-        let record = consent::record(present, host, Engine::Podman, about, &[("podman", line)])?;
-        plan.changes.splice(0..0, record);
-    }
-    tell(&mut plan, host, order.trust_annotations || consent::trusts_podman(config));
+    let version = &found.program.version;
+    let mut lines = consent::version(version);
+    let about = if order.trust_annotations {
+        lines.push_str("\ntrust_annotations = true");
+        "Whoever runs only images they trust lets annotations count, also those that podman before 4.5.1 copies from images."
+    } else {
+        "Since podman 4.5.1 annotations come from whoever starts a container, never from an image."
+    };
+    let record = consent::record(present, host, Engine::Podman, about, &[("podman", lines)])?;
+    plan.changes.splice(0..0, record);
+    tell(&mut plan, host, version, order.trust_annotations || consent::trusts_podman(config, version));
     Ok(plan)
 }
 
 /// What is typed next, and what has to be known.
-fn tell(plan: &mut Plan, host: &Host, trusted: bool) {
+fn tell(plan: &mut Plan, host: &Host, version: &str, trusted: bool) {
     if let Some(file) = &host.containers_conf {
         plan.notes.push(format!(
             "CONTAINERS_CONF is set: podman then reads {} alone and no drop-ins; unset it",
@@ -68,12 +72,12 @@ fn tell(plan: &mut Plan, host: &Host, trusted: bool) {
     let trust = format!("keyslip install podman{mode} --trust-annotations");
     if plan.mode == Mode::Hook {
         plan.notes.push(format!(
-            "podman copies annotations from images, so they do not count, and hooks know no other way to ask; if you run only images you trust: {trust}"
+            "podman {version} copies annotations from images, so they do not count, and hooks know no other way to ask; if you run only images you trust: {trust}"
         ));
     } else {
         plan.next.push("podman run -v $(keyslip request claude):/request:ro IMAGE".to_owned());
         plan.notes.push(format!(
-            "podman copies annotations from images, so they do not count; if you run only images you trust: {trust}"
+            "podman {version} copies annotations from images, so they do not count; if you run only images you trust: {trust}"
         ));
     }
 }

@@ -83,6 +83,19 @@ fn the_way_to_ask_that_is_shown_works_without_trust_in_annotations() {
 }
 
 #[test]
+fn annotations_count_with_a_podman_that_copies_none_from_images() {
+    let (tree, _) = TREES[1];
+    let Some(host) = host(tree, "podman-version") else { return };
+    host.does("rm /etc/keyslip/keyslip.toml");
+    let before = host.files();
+    let said = host.install("podman", "+version = \"5.4.2\"");
+    assert!(said.contains("next: podman run --annotation dev.keyslip.agents=claude IMAGE"), "{said}");
+    assert!(host.does(&format!("{RUN} bb env")).contains("CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>"));
+    host.does("keyslip uninstall podman");
+    host.assert_as_before(&before, "uninstall podman");
+}
+
+#[test]
 fn a_runtime_of_the_operators_own_stays_behind_the_shim() {
     let (tree, _) = TREES[0];
     let Some(host) = host(tree, "podman-own") else { return };

@@ -13,6 +13,7 @@ use super::{Called, read, toml, unreadable, version_changed};
 use crate::agent::{self, Definition};
 use crate::config::Config;
 use crate::engine::Found;
+use crate::policy::podman_copies_annotations;
 use crate::site::Site;
 
 /// What was seen.
@@ -40,7 +41,7 @@ pub struct Seen {
     pub env_host: bool,
     /// Annotations count.
     pub trusted: bool,
-    /// Hooks write variables into the specification.
+    /// The version that Keyslip's configuration records.
     pub recorded: Option<String>,
 }
 
@@ -61,7 +62,10 @@ pub fn observe(config: &Config, site: &Site, found: Option<&Found>) -> Seen {
     let mut seen = Seen {
         program: found.map(|found| found.program.path.clone()),
         version: found.and_then(|found| Version::parse(&found.program.version)),
-        trusted: config.trust_annotations || settings_of.is_some_and(|it| it.trust_annotations),
+        trusted: config.trust_annotations
+            || settings_of.is_some_and(|it| {
+                it.trust_annotations || it.version.as_ref().is_some_and(|recorded| !podman_copies_annotations(recorded))
+            }),
         recorded: settings_of.and_then(|it| it.version.clone()),
         ..Seen::default()
     };
@@ -254,14 +258,14 @@ fn judge_both_ways(seen: &Seen, findings: &mut Vec<Finding>) {
 
 fn judge_trust(seen: &Seen, findings: &mut Vec<Finding>) {
     let area = Area::Engines;
-    let copies = seen.version.as_ref().is_none_or(|version| version.number(0) < 5);
+    let copies = seen.version.as_ref().is_none_or(|version| podman_copies_annotations(&version.to_string()));
     if seen.is_set_up() && seen.trusted && copies {
         let version = seen.version.as_ref().map(Version::to_string).unwrap_or_default();
         findings.push(Finding::warning(
             area,
             "podman, trust_annotations",
             format!("podman {version} copies annotations of images, so an image can ask for credentials by itself"),
-            Remedy::advice("run only images you trust; or take trust_annotations away and ask with keyslip request; or use podman 5"),
+            Remedy::advice("run only images you trust; or take trust_annotations away and ask with keyslip request; or use podman 4.5.1 or later"),
         ));
     }
     if !seen.trusted && seen.shims().is_empty() && !seen.hooked().is_empty() {
