@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::{Request, State};
+use crate::client::CLIENTS;
 
 /// An answer.
 pub struct Answer {
@@ -30,17 +31,26 @@ pub fn to(request: &Request, state: &State) -> Answer {
     if request.is_refresh() {
         return refresh(state);
     }
+    let (_, path) = request.target.split_once('/').unwrap_or_default();
     let credentials = request.credentials();
     let valid =
         state.valid.is_empty() || state.valid.iter().any(|token| credentials.iter().any(|line| line.contains(token)));
-    let (_, path) = request.target.split_once('/').unwrap_or_default();
-    // What needs no credential here: telemetry, lists of features.
-    if !credentials.is_empty() && !valid {
+    // Lists of features and the like are given to everybody.
+    let model = CLIENTS.iter().any(|client| client.models().contains(&request.target.as_str()));
+    if model && (credentials.is_empty() || !valid) {
         return unauthorized(path);
     }
     match path {
         "v1/messages" => claude(request),
         "v1/responses" | "backend-api/codex/responses" => codex(request),
+        // Codex with a ChatGPT login asks where its account's models are before it asks one of them.
+        "backend-api/wham/accounts/check" => {
+            let account = request.header("chatgpt-account-id").unwrap_or_default();
+            say(200, &json!({"accounts": [{"id": account, "plan_type": "plus", "workspace_backend_origin": "NO_CONSTRAINT",
+                "account_routing_override": "NO_CONSTRAINT"}], "account_ordering": [account], "default_account_id": account}))
+        }
+        // Before it uses a login, gemini has it looked at.
+        "tokeninfo" => say(200, &json!({"expires_in": 3600, "scope": "FAKE"})),
         path if path.starts_with("v1internal:") => code_assist(path),
         path if path.ends_with("GenerateContent") || path.ends_with("generateContent") => gemini(path, false),
         _ => say(404, &json!({"error": {"type": "not_found_error", "message": "FAKE: not here"}})),

@@ -16,6 +16,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::answers::{self, Answer};
+use crate::client::Client;
 
 /// The names of the vendors' servers that the clients know.
 pub const NAMES: [&str; 12] = [
@@ -71,8 +72,10 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct State {
     pub requests: Vec<Request>,
-    /// The only tokens that it takes; any, if there are none.
+    /// The only tokens that models take; any, if there are none.
     pub valid: Vec<String>,
+    /// Refusals wait until this is over.
+    pub hold: bool,
     /// The access token that a renewal gives; without it renewals are refused.
     pub renewed: Option<String>,
 }
@@ -129,22 +132,18 @@ impl Api {
         self.state.lock().expect("no test of this process has failed")
     }
 
-    /// Takes these tokens alone from now on.
-    pub fn only(&self, valid: &[&str]) {
-        self.state().valid = valid.iter().map(|token| (*token).to_owned()).collect();
-    }
-
     /// The requests so far, which are forgotten.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut self.state().requests)
     }
 
-    /// Waits until `count` requests went to `target`.
+    /// Waits until a model was asked.
     #[track_caller]
-    pub fn wait_for(&self, target: &str, count: usize) {
+    pub fn wait_for_a_model(&self, client: Client) {
         let end = Instant::now() + Duration::from_secs(60);
-        while self.state().requests.iter().filter(|request| request.target == target).count() < count {
-            assert!(Instant::now() < end, "{target} was not asked {count} times");
+        let asked = || self.state().requests.iter().any(|it| client.models().contains(&it.target.as_str()));
+        while !asked() {
+            assert!(Instant::now() < end, "no model was asked");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -170,6 +169,9 @@ fn answer(mut stream: impl Read + Write, state: &Mutex<State>) -> Option<()> {
         state.requests.push(request);
         answer
     };
+    while status == 401 && state.lock().ok()?.hold {
+        thread::sleep(Duration::from_millis(10));
+    }
     let length = body.len();
     write!(
         stream,

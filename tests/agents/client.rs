@@ -12,6 +12,9 @@ pub enum Client {
     OpenCode,
 }
 
+/// All of them.
+pub const CLIENTS: [Client; 4] = [Client::Claude, Client::Codex, Client::Gemini, Client::OpenCode];
+
 /// A client that is installed.
 #[derive(Debug)]
 pub struct Installed {
@@ -109,12 +112,12 @@ impl Client {
         }
     }
 
-    /// The command that asks a model.
+    /// The command that asks a model; empty where the status has done that.
     pub fn hello(self) -> &'static str {
         match self {
             Self::Claude => "claude -p hi",
             Self::Codex => "codex exec --skip-git-repo-check hi",
-            Self::Gemini => "gemini -m gemini-2.5-flash -p hi",
+            Self::Gemini => "",
             Self::OpenCode => "opencode run hi",
         }
     }

@@ -16,5 +16,7 @@ mod claude;
 mod client;
 mod codex;
 mod gemini;
+mod rotation;
 mod row;
 mod sandbox;
+mod shadows;

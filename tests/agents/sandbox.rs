@@ -2,7 +2,7 @@
 //! directory mounted read-only, the user 1000 with a home directory, a network namespace of its own
 //! with nothing but the vendors' servers in it.
 
-use crate::api::{Api, NAMES};
+use crate::api::{Api, NAMES, Request};
 use crate::client::Installed;
 use crate::lab::{Bare, Lab, Output};
 
@@ -124,15 +124,13 @@ impl<'a> Sandbox<'a> {
         ))
     }
 
-    /// What the main process said, when it rests: status, and both streams.
+    /// What the main process said, on both streams, when it rests.
     #[track_caller]
-    pub fn main(&self) -> (i32, String) {
+    pub fn main(&self) -> String {
         let out = format!("{}/rootfs/out", self.bare.bundle);
-        let said = self.lab.ok(&format!(
-            "for i in $(seq 800); do [ -e {out}/status ] && break; sleep 0.1; done; cat {out}/status {out}/said"
-        ));
-        let (status, said) = said.split_once('\n').unwrap_or((&said, ""));
-        (status.parse().expect("a status"), said.to_owned())
+        self.lab.ok(&format!(
+            "for i in $(seq 800); do [ -e {out}/rests ] && break; sleep 0.1; done; rm {out}/rests; cat {out}/said"
+        ))
     }
 
     /// What Keyslip has to say of the container.
@@ -141,16 +139,6 @@ impl<'a> Sandbox<'a> {
             "keyslip list --json | jq -r '.[] | select(.container == \"{}\") | .warnings[]'",
             self.bare.id
         ))
-    }
-
-    /// Requests to a server since the last look, each as its credentials; marked values are masked.
-    pub fn credentials_at(&self, target: &str) -> Vec<String> {
-        let requests = self.api.take();
-        assert!(!requests.is_empty(), "no request at all");
-        let there = requests.iter().filter(|request| request.target == target);
-        let mut seen: Vec<String> = there.map(|request| self.lab.masked(&request.credentials().join(", "))).collect();
-        seen.dedup();
-        seen
     }
 
     /// Ends it, and asserts that nothing is left.
@@ -196,7 +184,10 @@ const HOOKS: &str = r#".hooks=(["createRuntime","poststop"] | map({key: ., value
 /// The main process: what is wanted of it, then a rest.
 fn script(wanted: &Wanted<'_>) -> String {
     let main = if wanted.main.is_empty() { "true" } else { wanted.main };
-    format!(
-        "#!/bin/sh\n( {main}\n) >/out/said 2>&1 </dev/null\necho $? >/out/status.new\nmv /out/status.new /out/status\nexec sleep 1000\n"
-    )
+    format!("#!/bin/sh\n( {main}\n) >/out/said 2>&1 </dev/null\ntouch /out/rests\nexec sleep 1000\n")
+}
+
+/// Requests in lines, without the values of their credentials.
+pub fn listed(requests: &[Request]) -> String {
+    requests.iter().map(|request| format!("{} {}\n", request.method, request.target)).collect()
 }
