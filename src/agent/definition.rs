@@ -251,6 +251,9 @@ pub struct CredentialFile {
     /// Members that are set to a JSON value.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+    /// What the agent takes for no login at all, where that is not `{}`.
+    #[serde(default)]
+    pub empty: Option<String>,
     /// The agent writes it.
     #[serde(default)]
     pub writable: bool,

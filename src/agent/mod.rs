@@ -16,7 +16,7 @@ pub use definition::{
 };
 pub use expiry::{expires_at, is_renewed_inside};
 pub use outer::{has_refresh_token, only_the_login, unwrap, without_refresh_token};
-pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
+pub use render::{EMPTY, RenderedFile, Rendering, render, render_pending, render_secret};
 
 #[cfg(test)]
 use std::fs;

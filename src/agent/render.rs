@@ -12,6 +12,9 @@ use crate::secret::Secret;
 /// Longest `NAME=value` the kernel takes (`MAX_ARG_STRLEN`, 32 pages of 4 KiB, less the NUL).
 const LONGEST_VARIABLE: usize = 32 * 4096 - 1;
 
+/// What most agents take for no login at all.
+pub const EMPTY: &str = "{}";
+
 /// What makes an agent authenticated.
 #[derive(Debug, Default)]
 pub struct Rendering {
@@ -36,6 +39,8 @@ pub struct RenderedFile {
     pub moved_by: Option<MovedBy>,
     /// Its content; none while the credential is pending.
     pub content: Secret,
+    /// What the agent takes for no login at all, where that is not `{}`.
+    pub empty: Option<String>,
     /// The agent writes it.
     pub writable: bool,
     /// There is no credential yet: the file only keeps the place for one.
@@ -72,6 +77,7 @@ pub fn render(
             path: file.path.clone(),
             moved_by: file.moved_by.clone(),
             content: content(agent, file, text, expires)?,
+            empty: file.empty.clone(),
             writable: file.writable,
             pending: false,
         });
@@ -92,7 +98,8 @@ pub fn render_pending(definition: &Definition) -> Rendering {
             rendering.files.push(RenderedFile {
                 path: file.path.clone(),
                 moved_by: file.moved_by.clone(),
-                content: Secret::from_text("{}"),
+                content: Secret::from_text(file.empty.as_deref().unwrap_or(EMPTY)),
+                empty: file.empty.clone(),
                 writable: true,
                 pending: true,
             });

@@ -67,7 +67,7 @@ fn one_credential(
     let content = if file.writable && !file.pending { file.content.clone() } else { in_place::padded(&file.content) };
     let host = put(plan, around, target, content, mode, what, !file.pending)?;
     let owner = (around.owner.host_uid, around.owner.host_gid);
-    Ok(Some(FileRecord { inside, host, path: Some(file.path.clone()), owner }))
+    Ok(Some(FileRecord { inside, host, path: Some(file.path.clone()), empty: file.empty.clone(), owner }))
 }
 
 /// Plans the settings of an agent: the file as the container has it, with the missing values
