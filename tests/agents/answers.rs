@@ -46,8 +46,11 @@ pub fn to(request: &Request, state: &State) -> Answer {
         // Codex with a ChatGPT login asks where its account's models are before it asks one of them.
         "backend-api/wham/accounts/check" => {
             let account = request.header("chatgpt-account-id").unwrap_or_default();
-            say(200, &json!({"accounts": [{"id": account, "plan_type": "plus", "workspace_backend_origin": "NO_CONSTRAINT",
-                "account_routing_override": "NO_CONSTRAINT"}], "account_ordering": [account], "default_account_id": account}))
+            say(
+                200,
+                &json!({"accounts": [{"id": account, "plan_type": "plus", "workspace_backend_origin": "NO_CONSTRAINT",
+                "account_routing_override": "NO_CONSTRAINT"}], "account_ordering": [account], "default_account_id": account}),
+            )
         }
         // Before it uses a login, gemini has it looked at.
         "tokeninfo" => say(200, &json!({"expires_in": 3600, "scope": "FAKE"})),

@@ -153,7 +153,9 @@ fn gemini_renews_its_own_copy_over_an_expiry() {
 /// A client that is started after `revoke` is logged out, and whoever keeps a copy is named.
 #[test]
 fn after_a_revoke_a_new_client_is_logged_out() {
-    for (client, none) in [(Client::Claude, "`none`"), (Client::Codex, "Not logged in"), (Client::Gemini, "ends with 41")] {
+    for (client, none) in
+        [(Client::Claude, "`none`"), (Client::Codex, "Not logged in"), (Client::Gemini, "ends with 41")]
+    {
         let Some((installed, lab)) = opened(client, "revoke") else { continue };
         let credential = match client {
             Client::Gemini => gemini::login(&lab, "LOGIN", gemini::LATER),
