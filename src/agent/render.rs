@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, member_text};
+use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, ShadowSettings, member_text};
 use crate::clock::{DAY, Instant};
 use crate::json;
 use crate::names::{AgentName, EnvName};
@@ -28,6 +28,8 @@ pub struct Rendering {
     pub shadow_env: Vec<String>,
     /// Variables that would send the credential somewhere else.
     pub redirect_env: Vec<String>,
+    /// Settings that would do one or the other.
+    pub shadow_settings: Vec<ShadowSettings>,
 }
 
 /// A file with a credential in it.
@@ -64,6 +66,7 @@ pub fn render(
     let mut rendering = Rendering {
         shadow_env: kind.shadow_env.clone(),
         redirect_env: definition.redirect_env.clone(),
+        shadow_settings: definition.shadow_settings.clone(),
         ..Rendering::default()
     };
     if with_env {

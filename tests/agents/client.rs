@@ -155,9 +155,11 @@ impl Client {
                 format!("`{}`", json["authMethod"].as_str().unwrap_or(status))
             }
             Self::Codex => {
-                let said = ["Logged in using ChatGPT", "API key configured", "Not logged in"];
+                // The last is what a container has in its place that waits for a login or has lost one.
+                let out = ["Not logged in", "API key auth is missing a key"];
+                let said = ["Logged in using ChatGPT", "API key configured", out[0], out[1]];
                 let said = said.into_iter().find(|said| status.contains(said)).unwrap_or(status);
-                assert_eq!(said != "Not logged in", status.contains("rc 0"), "{status}");
+                assert_eq!(!out.contains(&said), status.contains("rc 0"), "{status}");
                 said.to_owned()
             }
             Self::Gemini => {

@@ -16,6 +16,7 @@ mod claude;
 mod client;
 mod codex;
 mod gemini;
+mod prompts;
 mod rotation;
 mod row;
 mod sandbox;

@@ -154,7 +154,7 @@ fn gemini_renews_its_own_copy_over_an_expiry() {
 #[test]
 fn after_a_revoke_a_new_client_is_logged_out() {
     for (client, none) in
-        [(Client::Claude, "`none`"), (Client::Codex, "Not logged in"), (Client::Gemini, "ends with 41")]
+        [(Client::Claude, "`none`"), (Client::Codex, "API key auth is missing a key"), (Client::Gemini, "ends with 41")]
     {
         let Some((installed, lab)) = opened(client, "revoke") else { continue };
         let credential = match client {

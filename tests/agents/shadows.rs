@@ -19,13 +19,15 @@ struct Case {
     env: &'static [&'static str],
     edit: &'static str,
     image: &'static str,
+    runtime: &'static str,
     /// Where requests went with what; marked values are masked.
     wire: &'static str,
     /// What Keyslip warns of; empty if there is nothing to warn of.
     warns: &'static str,
 }
 
-const PLAIN: Case = Case { what: "", kind: "login", env: &[], edit: ".", image: "", wire: "", warns: "" };
+const PLAIN: Case =
+    Case { what: "", kind: "login", env: &[], edit: ".", image: "", runtime: "crun", wire: "", warns: "" };
 
 const STALE: &str = r#"mkdir -p home/dev/.claude; chown 1000:1000 home/dev/.claude; cat >home/dev/.claude/.credentials.json <<JSON
 {"claudeAiOauth":{"accessToken":"sk-ant-oat01-FAKE-stale","refreshToken":"sk-ant-ort01-FAKE-stale","expiresAt":1700000000000,"scopes":["user:inference"]}}
@@ -35,6 +37,9 @@ chown 1000:1000 home/dev/.claude/.credentials.json"#;
 const HELPER: &str = r#"mkdir -p home/dev/.claude; echo '{"apiKeyHelper":"echo sk-ant-api03-FAKE-helper"}' >home/dev/.claude/settings.json
 chown -R 1000:1000 home/dev/.claude"#;
 
+const REDIRECT: &str = r#"mkdir -p home/dev/.claude; echo '{"env":{"ANTHROPIC_BASE_URL":"http://127.0.0.1:8080"}}' >home/dev/.claude/settings.json
+chown -R 1000:1000 home/dev/.claude"#;
+
 const NO_HOME: &str = r#".process.env |= map(select(startswith("HOME=") | not))"#;
 const EMPTY_HOME: &str = r#".process.env |= map(if startswith("HOME=") then "HOME=" else . end)"#;
 const NOBODY: &str = r#".process.user={uid:2000,gid:2000} | .process.cwd="/tmp" | .process.env |= map(select(startswith("HOME=") | not))"#;
@@ -42,6 +47,13 @@ const NOBODY: &str = r#".process.user={uid:2000,gid:2000} | .process.cwd="/tmp" 
 fn claude_cases() -> Vec<Case> {
     const AT: &str = "api.anthropic.com/v1/messages authorization: Bearer <GIVEN>";
     let case = Case { wire: AT, ..PLAIN };
+    let helper = Case {
+        what: "`apiKeyHelper` in the image's settings",
+        image: HELPER,
+        wire: "api.anthropic.com/v1/messages authorization: Bearer sk-ant-api03-FAKE-helper, x-api-key: sk-ant-api03-FAKE-helper",
+        warns: "apiKeyHelper is set in /home/dev/.claude/settings.json of the container; claude uses it instead",
+        ..PLAIN
+    };
     vec![
         Case { what: "an old `.credentials.json` in the image", kind: "token", image: STALE, ..case },
         Case { what: "an old `.credentials.json` in the image", image: STALE, ..case },
@@ -61,12 +73,21 @@ fn claude_cases() -> Vec<Case> {
             warns: "ANTHROPIC_BASE_URL is set by the container; claude sends its requests",
             ..PLAIN
         },
-        Case { what: "`apiKeyHelper` in the image's settings", kind: "token", image: HELPER, ..case },
-        Case { what: "`apiKeyHelper` in the image's settings", image: HELPER, ..case },
+        Case { kind: "token", ..helper },
+        helper,
+        Case {
+            what: "`ANTHROPIC_BASE_URL` in the image's settings",
+            kind: "token",
+            image: REDIRECT,
+            wire: "127.0.0.1:8080/v1/messages authorization: Bearer <GIVEN>",
+            warns: "env.ANTHROPIC_BASE_URL is set in /home/dev/.claude/settings.json of the container; claude sends its requests",
+            ..PLAIN
+        },
         Case { what: "`CLAUDE_CONFIG_DIR`", env: &["CLAUDE_CONFIG_DIR=/home/dev/elsewhere"], ..case },
         Case { what: "`HOME` unset", edit: NO_HOME, ..case },
         Case { what: "`HOME` empty", edit: EMPTY_HOME, ..case },
-        Case { what: "a user without a line in `/etc/passwd`", edit: NOBODY, ..case },
+        // crun 1.8 leaves HOME unset, and the client ends at once whatever it was given; runc sets it to `/`.
+        Case { what: "a user without a line in `/etc/passwd`", runtime: "runc", edit: NOBODY, ..case },
     ]
 }
 
@@ -119,8 +140,8 @@ fn try_all(client: Client, cases: &[Case]) {
     for (index, case) in cases.iter().enumerate() {
         lab.login(client.agent(), &credential(client, &lab, case.kind));
         let ask = if client.hello().is_empty() { client.status() } else { client.hello() };
-        let Case { env, edit, image, .. } = *case;
-        let wanted = Wanted { env, edit, image, main: ask, ..Wanted::new(client.agent(), Way::Shim) };
+        let Case { env, edit, image, runtime, .. } = *case;
+        let wanted = Wanted { env, edit, image, runtime, main: ask, ..Wanted::new(client.agent(), Way::Shim) };
         let sandbox = Sandbox::start(&lab, &installed, &wanted);
         let said = sandbox.main();
         let warnings = sandbox.warnings();
