@@ -113,12 +113,7 @@ fn gemini_cases() -> Vec<Case> {
     const AT: &str = "cloudcode-pa.googleapis.com/v1internal:streamGenerateContent authorization: Bearer <GIVEN>";
     let case = Case { wire: AT, ..PLAIN };
     vec![
-        Case {
-            what: "`GEMINI_API_KEY` in the image",
-            env: &["GEMINI_API_KEY=AIzaFAKE-image"],
-            warns: "GEMINI_API_KEY is set by the container; gemini uses it instead",
-            ..case
-        },
+        Case { what: "`GEMINI_API_KEY` in the image", env: &["GEMINI_API_KEY=AIzaFAKE-image"], ..case },
         Case { what: "`GEMINI_CLI_HOME`", env: &["GEMINI_CLI_HOME=/home/dev/elsewhere"], ..case },
         Case { what: "`HOME` unset", edit: NO_HOME, ..case },
     ]
