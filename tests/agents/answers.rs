@@ -43,6 +43,8 @@ pub fn to(request: &Request, state: &State) -> Answer {
     match path {
         "v1/messages" => claude(request),
         "v1/responses" | "backend-api/codex/responses" => codex(request),
+        // Claude looks whether it can reach these before it asks its first question.
+        "api/hello" | "v1/oauth/hello" => say(200, &json!({"message": "hello"})),
         // Codex with a ChatGPT login asks where its account's models are before it asks one of them.
         "backend-api/wham/accounts/check" => {
             let account = request.header("chatgpt-account-id").unwrap_or_default();

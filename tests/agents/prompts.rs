@@ -93,3 +93,21 @@ fn claude_asks_for_trust_alone() {
     drop(terminal);
     sandbox.end();
 }
+
+/// Without what Keyslip delivers it asks, so the tests above look for the right words.
+#[test]
+fn claude_alone_asks_for_a_theme_and_for_the_use_of_a_key() {
+    let Some(client) = Client::Claude.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-alone") else { return };
+    let done =
+        r#"echo '{"hasCompletedOnboarding":true}' >home/dev/.claude.json; chown 1000:1000 home/dev/.claude.json"#;
+    for (image, question) in [("", QUESTIONS[0]), (done, QUESTIONS[2])] {
+        let env = ["CLAUDE_CODE_SANDBOXED=1", "ANTHROPIC_API_KEY=sk-ant-api03-FAKE-0123456789abcdefghij"];
+        let sandbox = Sandbox::start(&lab, &client, &Wanted { image, env: &env, ..Wanted::new("claude", Way::None) });
+        let terminal = Terminal::start(&lab, &sandbox, "claude");
+        let shown = terminal.shows(&[question, PROMPT]);
+        assert!(shown.contains(question), "{shown}");
+        drop(terminal);
+        sandbox.end();
+    }
+}
