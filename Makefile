@@ -35,9 +35,10 @@ demo:
 	@examples/demo/demo
 
 test: setup build
-	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/engines
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows}
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
+	@tests/agents/table
 
 lint:
 	cargo fmt --check
