@@ -143,7 +143,7 @@ mod tests {
         // Across the border of two pieces too.
         for before in [0, (1 << 16) - 3, (1 << 17) - 17] {
             fs::write(&path, [vec![b'x'; before], b"keyslip-probe-FAKE".to_vec()].concat()).unwrap();
-            assert_eq!(found(dir.path(), LIMITS).files, [path.clone()], "{before}");
+            assert_eq!(found(dir.path(), LIMITS).files, std::slice::from_ref(&path), "{before}");
         }
         assert!(found(dir.path(), Limits { bytes: 1, ..LIMITS }).cut);
         assert!(found(dir.path(), Limits { time: Duration::ZERO, ..LIMITS }).cut);
