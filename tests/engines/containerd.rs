@@ -191,7 +191,7 @@ fn refused(ctr: &Ctr) {
         assert!(said.contains("containerd asks for claude@work, which no [[allow]] rule permits"), "{what}: {output}");
         let (file, rule) = said.split_once("write into ").and_then(|(_, rest)| rest.split_once(": ")).expect(said);
         ctr.lab.ok("mkdir -p /etc/keyslip/conf.d");
-        ctr.lab.write(file, rule[..=rule.rfind(']').expect(said)].as_bytes());
+        ctr.lab.write(file, &rule.as_bytes()[..=rule.rfind(']').expect(said)]);
         let output = run(runtime);
         assert_eq!(output.text(), "<WORK>", "{what}: {output}");
         ctr.lab.ok("rm -r /etc/keyslip/conf.d");
