@@ -191,7 +191,7 @@ fn refused(ctr: &Ctr) {
         assert!(said.contains("containerd asks for claude@work, which no [[allow]] rule permits"), "{what}: {output}");
         let (file, rule) = said.split_once("write into ").and_then(|(_, rest)| rest.split_once(": ")).expect(said);
         ctr.lab.ok("mkdir -p /etc/keyslip/conf.d");
-        ctr.lab.write(file, rule[..=rule.rfind(']').expect(said)].as_bytes());
+        ctr.lab.write(file, &rule.as_bytes()[..=rule.rfind(']').expect(said)]);
         let output = run(runtime);
         assert_eq!(output.text(), "<WORK>", "{what}: {output}");
         ctr.lab.ok("rm -r /etc/keyslip/conf.d");
@@ -238,33 +238,37 @@ fn namespaces(ctr: &Ctr) {
 #[test]
 fn containers_live_through_restarts_of_containerd_and_checkpoints() {
     for ctr in Ctr::each("life") {
-        for runtime in RUNTIMES {
-            restarts(&ctr, runtime);
-        }
+        restarts(&ctr);
         checkpoint(&ctr);
     }
 }
 
-/// containerd ends and comes again; the shim of another container is killed.
-fn restarts(ctr: &Ctr, runtime: &str) {
-    let what = format!("{} {runtime}", ctr.version);
-    ctr.start(runtime, "stays", "");
-    ctr.start(runtime, "orphan", "");
+/// containerd ends and comes again; the shims of other containers are killed.
+fn restarts(ctr: &Ctr) {
+    let version = ctr.version;
+    let stays = RUNTIMES.map(|runtime| format!("stays-{runtime}"));
+    let orphans = RUNTIMES.map(|runtime| ctr.name(&format!("orphan-{runtime}"))).join(" ");
+    for (runtime, name) in RUNTIMES.iter().zip(&stays) {
+        ctr.start(runtime, name, "");
+        ctr.start(runtime, &format!("orphan-{runtime}"), "");
+    }
     ctr.lab.restart("containerd");
-    assert_eq!(ctr.exec("stays", SHOW), ALL, "{what}: after a restart of containerd");
-    assert_eq!(ctr.main("stays"), "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>", "{what}");
-    // containerd sees that the shim is gone, and removes what it can by the runtime's `delete`.
-    let orphan = ctr.name("orphan");
+    for name in &stays {
+        assert_eq!(ctr.exec(name, SHOW), ALL, "{version} {name}: after a restart of containerd");
+        assert_eq!(ctr.main(name), "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>", "{version} {name}");
+    }
+    // containerd sees that a shim is gone, and removes what it can by the runtime's `delete`.
     ctr.lab.ok(&format!(
-        "pid=$(ctr task ls | grep '^{orphan} ' | awk '{{print $2}}'); kill -KILL $(awk '/^PPid/{{print $2}}' /proc/$pid/status)
-        for i in $(seq 100); do [ -e /proc/$pid ] || break; sleep 0.1; done
-        for i in $(seq 100); do [ \"$(keyslip list --json | jq length)\" = 1 ] && break; sleep 0.1; done
-        ctr task rm -f {orphan} 2>/dev/null || true; ctr c rm {orphan}"
+        "for name in {orphans}; do pid=$(ctr task ls | grep \"^$name \" | awk '{{print $2}}'); kill -KILL $(awk '/^PPid/{{print $2}}' /proc/$pid/status); done
+        for i in $(seq 200); do [ \"$(keyslip list --json | jq length)\" = 2 ] && break; sleep 0.1; done
+        for name in {orphans}; do ctr task rm -f $name 2>/dev/null || true; ctr c rm $name; done"
     ));
-    assert_eq!(ctr.lab.ok("keyslip list --json | jq length"), "1", "{what}: without its shim");
-    assert_eq!(ctr.exec("stays", SHOW), ALL, "{what}");
-    ctr.remove("stays");
-    ctr.assert_nothing_left(&what);
+    assert_eq!(ctr.lab.ok("keyslip list --json | jq length"), "2", "{version}: without their shims");
+    for name in &stays {
+        assert_eq!(ctr.exec(name, SHOW), ALL, "{version} {name}: beside what ended");
+        ctr.remove(name);
+    }
+    ctr.assert_nothing_left("restarts");
 }
 
 /// With a criu that works on this kernel: the image of the memory holds what the memory held, and nothing

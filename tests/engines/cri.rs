@@ -236,7 +236,7 @@ fn refused_with_a_reason(node: &Node) {
     let (file, rule) = rest.split_once(": ").expect(&said);
     assert!(rule.contains("namespace = \"other\""), "{version}: {said}");
     node.lab.ok("mkdir -p /etc/keyslip/conf.d");
-    node.lab.write(file, rule[..=rule.rfind(']').expect(&said)].as_bytes());
+    node.lab.write(file, &rule.as_bytes()[..=rule.rfind(']').expect(&said)]);
     let id = node.run(&pod, &Wanted { attempt: 1, ..plain("c") });
     assert_eq!(node.exec(&id, SHOW), ALL, "{version}: with {rule}");
     node.lab.ok("rm -r /etc/keyslip/conf.d");

@@ -58,27 +58,25 @@ fn two_hundred_containers_have_their_own() {
     lab.containerd();
     let bundle = lab.bundle("shared", r#".root.path="'"$W"'/shared/rootfs""#);
     lab.write("$W/many", PROGRAM.as_bytes());
-    let all = |what: &str, more: &str| {
-        let each = format!(
-            "chmod 755 $W/many; export UNIQUE={}; seq {MANY} | xargs -P {AT_ONCE} -I@ sh -c '$W/many {what} @ {more}'",
+    let each = |what: &str, which: &str| {
+        let into = if what == "look" { ">$W/seen/@" } else { "" };
+        lab.ok(&format!(
+            "export UNIQUE={}; seq {which} | xargs -P {AT_ONCE} -I@ sh -c 'bash $W/many {what} @ {into}'",
             lab.unique()
-        );
-        lab.ok(&each)
+        ));
     };
-    all("start", "");
+    let all = format!("1 {MANY}");
+    each("start", &all);
     assert_eq!(lab.ok("keyslip list --json | jq '[.[].agents[].account] | unique | length'"), MANY.to_string());
     lab.ok("mkdir $W/seen");
-    all("look", ">$W/seen/@");
-    let seen = lab.ok(&format!("for n in $(seq {MANY}); do cat $W/seen/$n; done"));
-    let mut seen = seen.split("END").map(str::trim);
-    for n in 1..=MANY {
-        let own = format!("<A{n}->");
-        let expected =
-            format!("{own}\n{own}{{\"hasCompletedOnboarding\":true}}\nclaude\n1\nCLAUDE_CODE_OAUTH_TOKEN={own}\n1");
-        assert_eq!(seen.next(), Some(expected.as_str()), "container {n}");
-    }
+    each("look", &all);
+    assert_own(&lab, 1..=MANY);
+    // The end of half of them takes nothing from the others; those that share their root file system show it.
+    each("end", &format!("1 {}", MANY / 2));
+    each("look", &format!("{} 4 {MANY}", MANY / 2 + 2));
+    assert_own(&lab, (MANY / 2 + 2..=MANY).step_by(4));
     lab.ok("rm -r $W/seen");
-    all("end", "");
+    each("end", &format!("{} {MANY}", MANY / 2 + 1));
     lab.assert_nothing_left("two hundred containers");
     lab.ok(&format!("diff -r --no-dereference $W/rootfs {bundle}/rootfs"));
     let places = ["/run", "/var/lib/containers", "/var/lib/containerd", "/var/tmp", "$W/shared"];
@@ -91,4 +89,18 @@ fn two_hundred_containers_have_their_own() {
         lab.ok("jq -r 'select(.event == \"cleaned\") | .container' /var/lib/keyslip/audit.log | sort -u | wc -l"),
         MANY.to_string()
     );
+}
+
+/// Asserts that each of these has seen what is its own, and nothing else.
+#[track_caller]
+fn assert_own(lab: &Lab, which: impl Iterator<Item = usize> + Clone) {
+    let numbers: Vec<String> = which.clone().map(|n| n.to_string()).collect();
+    let seen = lab.ok(&format!("for n in {}; do cat $W/seen/$n; done", numbers.join(" ")));
+    let mut seen = seen.split("END").map(str::trim);
+    for n in which {
+        let own = format!("<A{n}->");
+        let expected =
+            format!("{own}\n{own}{{\"hasCompletedOnboarding\":true}}\nclaude\n1\nCLAUDE_CODE_OAUTH_TOKEN={own}\n1");
+        assert_eq!(seen.next(), Some(expected.as_str()), "container {n}");
+    }
 }
