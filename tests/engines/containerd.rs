@@ -296,6 +296,12 @@ fn checkpoint(ctr: &Ctr) {
 
     ctr.lab.login("claude", &ctr.lab.token("TODAY"));
     let restored = ctr.name("restored");
+    // The specification comes from an image now, and whose word its annotations are nothing shows.
+    let refused = ctr.lab.sh(&format!("ctr c restore --rw --live {restored} localhost/checkpoint:1"));
+    assert!(!refused.succeeded(), "{what}: an image's annotations count");
+    ctr.lab.ok(&format!("ctr task rm -f {restored}; ctr c rm {restored} || true"));
+    ctr.assert_nothing_left(what);
+    ctr.lab.ok("sed -i 's/^version = .*/&\\ntrust_annotations = true/' /etc/keyslip/keyslip.toml");
     ctr.lab.ok(&format!("ctr c restore --rw --live {restored} localhost/checkpoint:1"));
     assert_eq!(ctr.exec("restored", SHOW), ALL.replace("CLAUDE", "TODAY"), "{what}: restored");
     assert_eq!(ctr.main("restored"), "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>", "{what}: what its memory held");

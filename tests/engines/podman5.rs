@@ -102,15 +102,16 @@ fn nothing_is_taken_out(podman: &Podman, way: Way, runtime: &str) {
         Way::Shim => "test -n \"$CLAUDE_CODE_OAUTH_TOKEN\" && test -s /run/secrets/claude",
         Way::Hooks => "test -s /run/secrets/claude",
     };
+    // Not `c`: that may be the beginning of an image's id, and `diff` looks at images first.
     podman.ok(&format!(
-        "{p} --runtime {runtime} run -d --name c {ASKS} --health-cmd '{check}' --health-interval=disable bb sleep 1000
-        {p} healthcheck run c
+        "{p} --runtime {runtime} run -d --name box {ASKS} --health-cmd '{check}' --health-interval=disable bb sleep 1000
+        {p} healthcheck run box
         rm -rf $HOME/out; mkdir $HOME/out; cd $HOME/out
-        {p} diff c >diff; {p} commit -q c copy >id; {p} save -q -o copy.tar copy; {p} export -o export.tar c
-        {p} generate kube c >kube; {p} logs c >logs 2>&1; {p} inspect c >inspect; {p} image inspect copy >image
-        {p} cp c:/root root; {p} cp c:/etc/passwd passwd; {p} cp passwd c:/tmp/passwd; {p} exec c cat /tmp/passwd | cmp - passwd"
+        {p} diff box >diff; {p} commit -q box copy >id; {p} save -q -o copy.tar copy; {p} export -o export.tar box
+        {p} generate kube box >kube; {p} logs box >logs 2>&1; {p} inspect box >inspect; {p} image inspect copy >image
+        {p} cp box:/root root; {p} cp box:/etc/passwd passwd; {p} cp passwd box:/tmp/passwd; {p} exec box cat /tmp/passwd | cmp - passwd"
     ));
-    assert_eq!(podman.ok(&format!("{p} inspect c --format '{{{{.State.Health.Status}}}}'")), "healthy", "{what}");
+    assert_eq!(podman.ok(&format!("{p} inspect box --format '{{{{.State.Health.Status}}}}'")), "healthy", "{what}");
     let places = ["/var/lib/containers", "/home/labuser/.local/share", "/root/out", "/home/labuser/out"];
     assert_eq!(podman.lab.leaks(&places, &podman.token), [""; 0], "{what}");
     // While it runs there are mountpoints, and nothing is in them.
@@ -118,9 +119,12 @@ fn nothing_is_taken_out(podman: &Podman, way: Way, runtime: &str) {
         "{p} run --rm copy sh -c 'find /root /run/secrets /run/.keyslip ! -type d -size +0 2>/dev/null; env | grep CLAUDE || true'"
     ));
     assert_eq!(held, "", "{what}: in the copy");
-    podman.ok(&format!("{p} stop -t0 c"));
+    // conmon cleans up at the same time.
+    podman.ok(&format!(
+        "{p} stop -t0 box; for i in $(seq 500); do [ \"$(keyslip list --json)\" = '[]' ] && break; sleep 0.05; done; keyslip list --json | jq -e '. == []'"
+    ));
     let after = podman.ok(&format!(
-        "{p} diff c | grep -vE '^[AC] /(tmp|tmp/passwd|run|etc|root)$' || true; {p} commit -q c after >/dev/null
+        "{p} diff box | grep -vE '^[AC] /(tmp|tmp/passwd|run|etc|root)$' || true; {p} commit -q box after >/dev/null
         {p} run --rm after sh -c 'ls -A /root /run/secrets /run/.keyslip 2>/dev/null || true'"
     ));
     assert_eq!(after, "/root:", "{what}: after its end");

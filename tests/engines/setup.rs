@@ -61,12 +61,12 @@ impl Podman {
         }
         // Hooks of whoever runs podman, and runtimes without the shim.
         lab.ok(r#"mkdir -m 1777 $W/hooks.d
-            echo "infra_image = \"localhost/bb\"
-            infra_command = \"sleep 1000\"" | sed -i '/^\[engine\]/r /dev/stdin' $CONTAINERS_CONF
+            sed -i 's|^\[engine\]|&\ninfra_image = "localhost/infra"|' $CONTAINERS_CONF
             sed "s#/usr/libexec/keyslip/podman/crun#$(command -v crun)#; s#/usr/libexec/keyslip/podman/runc#$(command -v runc)#
             s#^runtime = .*#&\nhooks_dir = [\"$W/hooks.d\"]#" $CONTAINERS_CONF >$W/hooks.conf"#);
         let podman = Self { lab, token, user };
-        podman.ok("keyslip install hooks --dir $W/hooks.d; podman import -q -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' $W/image.tar bb");
+        podman.ok("keyslip install hooks --dir $W/hooks.d; podman import -q -c 'CMD [\"sh\"]' -c 'ENV PATH=/bin' $W/image.tar bb
+            podman import -q -c 'CMD [\"sleep\",\"1000000\"]' -c 'ENV PATH=/bin' $W/image.tar infra");
         Some(podman)
     }
 

@@ -320,7 +320,7 @@ impl Drop for Lab {
                 done
                 $REPO/tests/lab/daemon containerd stop || true
             fi
-            for r in crun runc; do for id in $($r list -q 2>/dev/null); do $r delete --force $id || true; done; done
+            for r in crun runc runsc; do for id in $($r list -q 2>/dev/null); do $r delete --force $id || true; done; done
             if [ -d /var/lib/containers/storage ]; then podman rm -af -t0 || true; fi";
         self.run(&[], end, b"");
         if self.path().join("home/labuser/.local/share/containers").exists() {

@@ -10,7 +10,9 @@ mod lab;
 
 mod bare;
 mod build;
+mod bundle;
 mod containerd;
 mod docker;
 mod podman;
 mod row;
+mod runsc;

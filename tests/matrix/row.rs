@@ -79,6 +79,13 @@ impl Row<'_> {
     /// Looks at a container from its start to its end, and writes the row.
     #[track_caller]
     pub fn fill(&self, lab: &Lab, token: &str, container: &mut dyn Container) {
+        self.watch(lab, token, container);
+        self.write();
+    }
+
+    /// Looks at a container from its start to its end.
+    #[track_caller]
+    pub fn watch(&self, lab: &Lab, token: &str, container: &mut dyn Container) {
         let first = Arrived::of(container);
         let inspect = !container.inspect().contains("<CLAUDE>");
         let on_disk = held(lab, &["$W", "/var/log"], token);
@@ -107,7 +114,6 @@ impl Row<'_> {
                 self.engine, self.way
             );
         }
-        self.write();
     }
 
     fn note(&self, column: &str) -> Option<&str> {
