@@ -35,9 +35,10 @@ demo:
 	@examples/demo/demo
 
 test: setup build
-	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/engines
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows}
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
+	@tests/agents/table
 
 lint:
 	cargo fmt --check
@@ -57,8 +58,10 @@ install: build
 	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
 	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines
 
-# What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay.
+# What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay. Engines must not be left with a
+# runtime that is gone; what users installed for their own podman falls back to the real runtime by itself.
 uninstall:
+	if [ -z '$(DESTDIR)' ] && [ -x '$(PREFIX)/bin/keyslip' ]; then '$(PREFIX)/bin/keyslip' uninstall --all; fi
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/keyslip-tmpfs.service
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,$(addprefix system/keyslip-refresh.,service timer) $(addprefix user/keyslip-refresh.,service timer))
 	if cmp -s config/keyslip.toml $(DESTDIR)/etc/keyslip/keyslip.toml; then rm $(DESTDIR)/etc/keyslip/keyslip.toml; fi

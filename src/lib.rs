@@ -31,6 +31,9 @@
 //! login program, in a terminal), `backend` (keyrings, sealed credentials and helpers), `renew` (logins
 //! that live for hours) and `import` (logins of other tools). `cdi` offers agents as devices.
 //!
+//! How engines come to call all this, likewise: `engine` (installing and taking away), and `doctor` (what is
+//! wrong, and the probe that proves it; [`probe`] is the part of it that runs in a container).
+//!
 //! Beside the way: [`config`] (what the operator says), [`document`] (TOML with places), [`site`] (where
 //! things are for this user), [`json`] (lossless edits), [`names`], [`secret`], [`clock`] and [`journal`]
 //! (values with rules), and [`sys`], the only module with unsafe code.
@@ -60,10 +63,16 @@ pub mod renew;
 
 pub mod launch;
 
+pub mod probe;
+
 #[cfg(feature = "login")]
 pub mod backend;
 #[cfg(feature = "login")]
 pub mod cdi;
+#[cfg(feature = "login")]
+pub mod doctor;
+#[cfg(feature = "login")]
+pub mod engine;
 #[cfg(feature = "login")]
 pub mod import;
 #[cfg(feature = "login")]

@@ -269,6 +269,7 @@ impl<'a> Finder<'a> {
                 env: vec![render_secret(name, &credential.value)?],
                 shadow_env: shadowing.map(|kind| kind.shadow_env.clone()).unwrap_or_default(),
                 redirect_env: definition.redirect_env,
+                shadow_settings: definition.shadow_settings,
                 settings: definition.settings,
                 files: Vec::new(),
             };

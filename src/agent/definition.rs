@@ -16,6 +16,9 @@ pub struct Definition {
     /// Variables that would send its requests somewhere else.
     #[serde(default)]
     pub redirect_env: Vec<String>,
+    /// Its own settings that win over a credential or send it away.
+    #[serde(default)]
+    pub shadow_settings: Vec<ShadowSettings>,
     /// Settings that keep it from asking before it starts.
     #[serde(default)]
     pub settings: Vec<SettingsFile>,
@@ -251,6 +254,9 @@ pub struct CredentialFile {
     /// Members that are set to a JSON value.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+    /// What the agent takes for no login at all, where that is not `{}`.
+    #[serde(default)]
+    pub empty: Option<String>,
     /// The agent writes it.
     #[serde(default)]
     pub writable: bool,
@@ -271,6 +277,23 @@ pub struct SettingsFile {
     pub moved_by: Option<MovedBy>,
     /// Members and the JSON values they shall have.
     pub set: BTreeMap<String, String>,
+}
+
+/// Members of a settings file that stand in the way of a credential, as far as the container brings the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowSettings {
+    /// Its path below the home directory.
+    pub path: String,
+    /// A variable that moves it.
+    #[serde(default)]
+    pub moved_by: Option<MovedBy>,
+    /// Members, as `outer.inner`, that the agent prefers to what is delivered.
+    #[serde(default)]
+    pub shadow: Vec<String>,
+    /// Members that send its requests somewhere else.
+    #[serde(default)]
+    pub redirect: Vec<String>,
 }
 
 /// A variable that moves a file.

@@ -12,11 +12,11 @@ mod render;
 
 pub use definition::{
     ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise,
-    Refresh, RefreshBody, SettingsFile,
+    Refresh, RefreshBody, SettingsFile, ShadowSettings,
 };
 pub use expiry::{expires_at, is_renewed_inside};
 pub use outer::{has_refresh_token, only_the_login, unwrap, without_refresh_token};
-pub use render::{RenderedFile, Rendering, render, render_pending, render_secret};
+pub use render::{EMPTY, RenderedFile, Rendering, render, render_pending, render_secret};
 
 #[cfg(test)]
 use std::fs;
@@ -79,12 +79,17 @@ pub enum Error {
 /// Names of the agents that ship with Keyslip.
 #[must_use]
 pub fn built_in_names() -> String {
-    BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    shown().collect::<Vec<_>>().join(", ")
+}
+
+/// The names of those for people: the probe is none.
+fn shown() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name).filter(|name| *name != crate::probe::NAME)
 }
 
 /// The agents that ship with Keyslip.
 pub fn built_in() -> impl Iterator<Item = AgentName> {
-    BUILT_IN.iter().filter_map(|(name, _)| name.parse().ok())
+    shown().filter_map(|name| name.parse().ok())
 }
 
 impl Definition {
@@ -162,7 +167,8 @@ impl Recognise {
 }
 
 /// The JSON text of `member`, written `outer.inner`, of the object `text`.
-fn member_text<'a>(text: &'a str, member: &str) -> Option<&'a str> {
+/// The JSON value that is `member` of `text`, as `outer.inner`.
+pub fn member_text<'a>(text: &'a str, member: &str) -> Option<&'a str> {
     let path: Vec<&str> = member.split('.').collect();
     json::get(text, &path).ok().flatten()
 }

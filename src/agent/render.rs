@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, member_text};
+use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, ShadowSettings, member_text};
 use crate::clock::{DAY, Instant};
 use crate::json;
 use crate::names::{AgentName, EnvName};
@@ -11,6 +11,9 @@ use crate::secret::Secret;
 
 /// Longest `NAME=value` the kernel takes (`MAX_ARG_STRLEN`, 32 pages of 4 KiB, less the NUL).
 const LONGEST_VARIABLE: usize = 32 * 4096 - 1;
+
+/// What most agents take for no login at all.
+pub const EMPTY: &str = "{}";
 
 /// What makes an agent authenticated.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub struct Rendering {
     pub shadow_env: Vec<String>,
     /// Variables that would send the credential somewhere else.
     pub redirect_env: Vec<String>,
+    /// Settings that would do one or the other.
+    pub shadow_settings: Vec<ShadowSettings>,
 }
 
 /// A file with a credential in it.
@@ -36,6 +41,8 @@ pub struct RenderedFile {
     pub moved_by: Option<MovedBy>,
     /// Its content; none while the credential is pending.
     pub content: Secret,
+    /// What the agent takes for no login at all, where that is not `{}`.
+    pub empty: Option<String>,
     /// The agent writes it.
     pub writable: bool,
     /// There is no credential yet: the file only keeps the place for one.
@@ -59,6 +66,7 @@ pub fn render(
     let mut rendering = Rendering {
         shadow_env: kind.shadow_env.clone(),
         redirect_env: definition.redirect_env.clone(),
+        shadow_settings: definition.shadow_settings.clone(),
         ..Rendering::default()
     };
     if with_env {
@@ -72,6 +80,7 @@ pub fn render(
             path: file.path.clone(),
             moved_by: file.moved_by.clone(),
             content: content(agent, file, text, expires)?,
+            empty: file.empty.clone(),
             writable: file.writable,
             pending: false,
         });
@@ -92,7 +101,8 @@ pub fn render_pending(definition: &Definition) -> Rendering {
             rendering.files.push(RenderedFile {
                 path: file.path.clone(),
                 moved_by: file.moved_by.clone(),
-                content: Secret::from_text("{}"),
+                content: Secret::from_text(file.empty.as_deref().unwrap_or(EMPTY)),
+                empty: file.empty.clone(),
                 writable: true,
                 pending: true,
             });

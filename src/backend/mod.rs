@@ -16,6 +16,6 @@ mod complaint;
 pub mod encrypted;
 pub mod keychain;
 pub mod keyring;
-mod process;
+pub(crate) mod process;
 
 pub use process::Error as ProcessError;

@@ -65,7 +65,7 @@ pub enum Error {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub status: ExitStatus,
     pub stdout: Secret,
     stderr: Secret,
@@ -92,7 +92,7 @@ impl Ended {
 ///
 /// # Errors
 /// When it does not start or does not end in time, or prints too much. Its exit code is no error.
-pub(super) fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Ended, Error> {
+pub(crate) fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Ended, Error> {
     let deadline = Instant::now() + limit;
     let program = command.get_program().to_string_lossy().into_owned();
     let broken = |source| Error::Broken { program: program.clone(), source };

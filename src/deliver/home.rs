@@ -11,7 +11,7 @@ use super::order::AgentOrder;
 use super::place::{Surroundings, Target};
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
-use crate::agent::{MovedBy, RenderedFile, SettingsFile};
+use crate::agent::{MovedBy, RenderedFile, SettingsFile, member_text};
 use crate::json;
 use crate::ledger::FileRecord;
 use crate::lifetime::in_place;
@@ -67,7 +67,7 @@ fn one_credential(
     let content = if file.writable && !file.pending { file.content.clone() } else { in_place::padded(&file.content) };
     let host = put(plan, around, target, content, mode, what, !file.pending)?;
     let owner = (around.owner.host_uid, around.owner.host_gid);
-    Ok(Some(FileRecord { inside, host, path: Some(file.path.clone()), owner }))
+    Ok(Some(FileRecord { inside, host, path: Some(file.path.clone()), empty: file.empty.clone(), owner }))
 }
 
 /// Plans the settings of an agent: the file as the container has it, with the missing values
@@ -97,7 +97,7 @@ fn one_settings_file(
         plan.files[index].content = merged(&now, file, path, &what)?.unwrap_or_else(|| Secret::from_text(&now));
         return Ok(());
     }
-    let target = around.target(path, Kind::File, &what)?;
+    let target = around.target(path, Kind::Json, &what)?;
     let of_host = plan.settings_of_host.iter().find(|(at, _)| at == path).and_then(|(_, text)| text.expose_text());
     let before = match of_host {
         Some(text) => Some(text.to_owned()),
@@ -114,6 +114,28 @@ fn one_settings_file(
     }
     plan.settings.push((target.place.path.clone(), plan.files.len()));
     put(plan, around, target, content, 0o600, what, false).map(drop)
+}
+
+/// What settings that the container brings do to the credential, in sentences. A file that cannot be read is none: the
+/// agent cannot read it either.
+pub(super) fn shadowing_settings(around: &Surroundings<'_>, spec: &Spec<'_>, order: &AgentOrder) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in &order.rendering.shadow_settings {
+        let path = location(around, spec, &file.path, file.moved_by.as_ref());
+        let read = around.tree.walk(&path).ok().and_then(|place| read_as_owner(around, &place, &path).ok().flatten());
+        let Some(text) = read else { continue };
+        let has = |member: &&String| member_text(&text, member).is_some_and(|value| !["null", "\"\""].contains(&value));
+        let (path, agent) = (path.display(), &order.agent);
+        found.extend(file.shadow.iter().filter(has).map(|member| {
+            format!("{member} is set in {path} of the container; {agent} uses it instead of what was delivered")
+        }));
+        found.extend(file.redirect.iter().filter(has).map(|member| {
+            format!(
+                "{member} is set in {path} of the container; {agent} sends its requests, with the credential, where it says"
+            )
+        }));
+    }
+    found
 }
 
 /// `text` with the values of `file`; nothing when they are there.

@@ -1,4 +1,4 @@
-//! Mountpoints: an empty file or directory in the root file system or a volume, for the runtime to
+//! Mountpoints: an empty file or directory, or `{}`, in the root file system or a volume, for the runtime to
 //! mount on. Left to itself the runtime makes the directories above as root, and the agent cannot
 //! write beside its own file.
 
@@ -22,8 +22,25 @@ use crate::sys::FsIdentity;
 pub enum Kind {
     /// A file.
     File,
+    /// A file of settings in JSON. Who meets the mountpoint without the mount, as in an image that was
+    /// committed while the container ran, must be able to read it: Claude Code 2.1.197 calls an empty one
+    /// corrupted.
+    Json,
     /// A directory.
     Directory,
+}
+
+impl Kind {
+    /// Whether it is a file.
+    #[must_use]
+    pub fn is_file(self) -> bool {
+        self != Self::Directory
+    }
+
+    /// What a mountpoint of this kind says.
+    fn content(self) -> &'static [u8] {
+        if self == Self::Json { b"{}" } else { b"" }
+    }
 }
 
 /// A time of a file: seconds and nanoseconds.
@@ -139,9 +156,13 @@ impl Mountpoint {
             let (uid, gid) = if index >= self.owned_from { self.owner } else { self.root };
             if index >= self.existing {
                 let before = changed_at(&dir)?;
-                let made = if last && self.kind == Kind::File {
+                let made = if last && self.kind.is_file() {
                     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-                    rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR).map(drop)
+                    let file = rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR);
+                    // On a full disk it stays empty, and is mounted on all the same.
+                    file.map(|file| {
+                        let _ = rustix::io::write(file, self.kind.content());
+                    })
                 } else {
                     let mode = if index >= self.owned_from { 0o700 } else { 0o755 };
                     rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode))
@@ -165,7 +186,7 @@ impl Mountpoint {
         Ok(changed)
     }
 
-    /// Removes what was made, as far as it is still empty and still what was made: whatever the
+    /// Removes what was made, as far as nothing was put into it and it is still what was made: whatever the
     /// container put in its place stays.
     pub fn remove(&self) {
         let Ok(base) = self.open_base() else { return };
@@ -179,12 +200,12 @@ impl Mountpoint {
         }
         for index in (self.existing..dirs.len()).rev() {
             let name: &OsStr = self.below[index].as_ref();
-            let file = index + 1 == self.below.len() && self.kind == Kind::File;
+            let file = index + 1 == self.below.len() && self.kind.is_file();
             // Nobody else has changed the directory since.
             let alone = |[_, by_us]: &[Time; 2]| changed_at(&dirs[index]).is_ok_and(|now| now == *by_us);
             let restore = self.changed.filter(|changed| index == self.existing && alone(changed));
             let removed = if file {
-                remove_empty_file(&dirs[index], name)
+                remove_file(&dirs[index], name, self.kind.content())
             } else {
                 rustix::fs::unlinkat(&dirs[index], name, AtFlags::REMOVEDIR).map_err(Into::into)
             };
@@ -233,11 +254,62 @@ fn set_changed_at(dir: &OwnedFd, (seconds, nanoseconds): Time) -> io::Result<()>
     Ok(rustix::fs::utimensat(dir, ".", &times, AtFlags::empty())?)
 }
 
-fn remove_empty_file(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+/// Removes a file that is empty or says what it was made with.
+fn remove_file(dir: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let about = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let regular = rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::RegularFile;
-    if !regular || about.st_size != 0 {
+    if !regular || !(about.st_size == 0 || says(dir, name, content)?) {
         return Err(io::Error::from(io::ErrorKind::DirectoryNotEmpty));
     }
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
+}
+
+/// Whether that is all that the file says.
+fn says(dir: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<bool> {
+    // What may have been put there meanwhile must not make us wait.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let mut text = [0_u8; 8];
+    let length = rustix::io::read(file, &mut text)?;
+    Ok(&text[..length] == content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(base: &std::path::Path) -> Mountpoint {
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Mountpoint {
+            base: base.to_owned(),
+            below: ["home", "settings.json"].map(str::to_owned).to_vec(),
+            existing: 0,
+            kind: Kind::Json,
+            owned_from: 0,
+            owner,
+            root: owner,
+            as_owner: false,
+            base_id: None,
+            key: None,
+            changed: None,
+            dispensable: None,
+        }
+    }
+
+    #[test]
+    fn a_mountpoint_for_settings_is_readable_as_json_and_goes_unless_somebody_wrote_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = settings(dir.path());
+        let path = dir.path().join("home/settings.json");
+        for (now, stays) in [(None, false), (Some(""), false), (Some("{} "), true), (Some("{\"a\":1}"), true)] {
+            made.make().unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"{}");
+            if let Some(now) = now {
+                std::fs::write(&path, now).unwrap();
+            }
+            made.remove();
+            assert_eq!(path.exists(), stays, "{now:?}");
+            let _ = std::fs::remove_dir_all(dir.path().join("home"));
+        }
+    }
 }

@@ -54,7 +54,7 @@ impl<'a> Surroundings<'a> {
             what: what.to_owned(),
         };
         match (place.found, kind) {
-            (Found::Directory, Kind::File) => return Err(unusable("is a directory")),
+            (Found::Directory, Kind::File | Kind::Json) => return Err(unusable("is a directory")),
             (Found::File | Found::Other, Kind::Directory) => return Err(unusable("is no directory")),
             _ => {}
         }

@@ -134,7 +134,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
     secrets::plan(&mut plan, &around, &files)?;
     let mut holders: Vec<(&str, String)> = Vec::new();
     for agent in &order.agents {
-        shadows(&mut plan, spec, agent, context.on_shadow)?;
+        shadows(&mut plan, &around, spec, agent, context.on_shadow)?;
         let env = variables(&mut plan, spec, agent, &mut holders)?;
         let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
         shared::plan(&mut plan, &around, spec, agent, context.shares.as_deref());
@@ -196,8 +196,14 @@ fn variables<'a>(
     Ok(added)
 }
 
-/// Looks for variables of the container that beat the credential or send it away.
-fn shadows(plan: &mut Plan, spec: &Spec<'_>, agent: &AgentOrder, on_shadow: OnShadow) -> Result<(), Error> {
+/// Looks for variables and settings of the container that beat the credential or send it away.
+fn shadows(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    spec: &Spec<'_>,
+    agent: &AgentOrder,
+    on_shadow: OnShadow,
+) -> Result<(), Error> {
     let set = |name: &&String| spec.process.variable(name).is_some_and(|value| !value.is_empty());
     let shadowing =
         agent.rendering.shadow_env.iter().filter(set).map(|name| {
@@ -209,7 +215,8 @@ fn shadows(plan: &mut Plan, spec: &Spec<'_>, agent: &AgentOrder, on_shadow: OnSh
             agent.agent
         )
     });
-    for message in shadowing.chain(redirecting) {
+    let in_settings = home::shadowing_settings(around, spec, agent);
+    for message in shadowing.chain(redirecting).chain(in_settings) {
         if on_shadow == OnShadow::Fail {
             return Err(Error::Shadowed(message));
         }

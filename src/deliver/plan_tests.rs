@@ -81,6 +81,7 @@ fn with_file(path: &str) -> Rendering {
         moved_by,
         content: Secret::from_text("{}"),
         writable: false,
+        empty: None,
         pending: false,
     };
     Rendering { files: vec![file], ..Rendering::default() }

@@ -61,6 +61,7 @@ pub(super) fn record(name: &SecretName, owner: &Owner) -> FileRecord {
         inside: format!("{DIRECTORY}/{name}"),
         host: Path::new("secrets").join(name.as_str()),
         path: None,
+        empty: None,
         owner: (owner.host_uid, owner.host_gid),
     }
 }

@@ -202,7 +202,7 @@ fn content(handle: &OwnedFd) -> Result<Secret, String> {
 pub(super) fn mount(share: &PlannedShare) -> std::io::Result<()> {
     match share.kind {
         Kind::Directory => std::fs::create_dir(&share.at)?,
-        Kind::File => drop(File::create_new(&share.at)?),
+        Kind::File | Kind::Json => drop(File::create_new(&share.at)?),
     }
     // Not recursive: a file system that the host has mounted below is not shared with it.
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;

@@ -112,8 +112,19 @@ pub struct FileRecord {
     /// Which file of the agent's definition it is; none for a secret file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// What its agent takes for no login at all, where that is not `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<String>,
     /// Host uid and gid.
     pub owner: (u32, u32),
+}
+
+impl FileRecord {
+    /// What is in it when nobody is logged in.
+    #[must_use]
+    pub fn empty(&self) -> &str {
+        self.empty.as_deref().unwrap_or(crate::agent::EMPTY)
+    }
 }
 
 /// A secret file of a container.

@@ -36,22 +36,22 @@ pub fn write(path: &Path, content: &Secret) -> io::Result<()> {
     file.write_all_at(padded(content).expose(), 0)
 }
 
-/// Makes the file at `path` an empty JSON object of one page, whatever the container made of it.
+/// Makes the file at `path` hold `empty` in one page, whatever the container made of it.
 ///
 /// # Errors
 /// What the system says.
-pub fn blank(path: &Path) -> io::Result<()> {
+pub fn blank(path: &Path, empty: &str) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
-    file.write_all_at(padded(&Secret::from_text("{}")).expose(), 0)?;
+    file.write_all_at(padded(&Secret::from_text(empty)).expose(), 0)?;
     file.set_len(PAGE as u64)
 }
 
-/// Whether the file at `path` still only keeps a place.
+/// Whether the file at `path` still only keeps a place, by holding `empty`.
 #[must_use]
-pub fn is_blank(path: &Path) -> bool {
-    let mut start = [0; 64];
+pub fn is_blank(path: &Path, empty: &str) -> bool {
+    let mut start = [0; 128];
     let read = File::open(path).and_then(|file| file.read_at(&mut start, 0)).unwrap_or(0);
-    start[..read].trim_ascii() == b"{}"
+    start[..read].trim_ascii() == empty.as_bytes()
 }
 
 /// Puts a new file in place of the one at `path`, in a directory that is mounted as a whole: a

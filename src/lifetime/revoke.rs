@@ -39,7 +39,7 @@ pub fn revoke(
         for file in &agent.files {
             let path = dir.join(&file.host);
             match file.path {
-                Some(_) => in_place::blank(&path).map_err(at(&path))?,
+                Some(_) => in_place::blank(&path, file.empty()).map_err(at(&path))?,
                 None => remove(&path).map_err(at(&path))?,
             }
         }

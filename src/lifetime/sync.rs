@@ -127,7 +127,7 @@ fn sync_agent(
         return Ok(Change::Current);
     }
     // A login that the user made inside meanwhile is theirs.
-    let own_login = |file: &FileRecord| file.path.is_some() && !in_place::is_blank(&dir.join(&file.host));
+    let own_login = |file: &FileRecord| file.path.is_some() && !in_place::is_blank(&dir.join(&file.host), file.empty());
     if agent.status == Status::Pending && agent.files.iter().any(own_login) {
         return Ok(Change::OwnLogin);
     }
@@ -178,7 +178,7 @@ fn left_behind(dir: &Path, agent: &AgentRecord, order: &AgentOrder) -> Option<St
         Some(path) => order.rendering.files.iter().any(|rendered| rendered.path == *path),
         None => order.secret_file.is_some(),
     };
-    let keeps = |file: &&FileRecord| !renewed(file) && !in_place::is_blank(&dir.join(&file.host));
+    let keeps = |file: &&FileRecord| !renewed(file) && !in_place::is_blank(&dir.join(&file.host), file.empty());
     let file = agent.files.iter().find(keeps).map(|file| file.inside.clone());
     let has = |name: &str| order.rendering.env.iter().any(|var| var.name.as_str() == name);
     file.or_else(|| agent.env.iter().find(|name| !has(name)).cloned())
@@ -194,7 +194,13 @@ fn add_secret_file(dir: &Path, agent: &mut AgentRecord, order: &AgentOrder) -> R
     let Some(owner) = agent.files.first().map(|file| file.owner) else { return Ok(()) };
     let path = dir.join(&host);
     in_place::replace(&path, content, 0o400, owner).map_err(at(&path))?;
-    agent.files.push(crate::ledger::FileRecord { inside: format!("/run/secrets/{name}"), host, path: None, owner });
+    agent.files.push(crate::ledger::FileRecord {
+        inside: format!("/run/secrets/{name}"),
+        host,
+        path: None,
+        empty: None,
+        owner,
+    });
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(super) fn of_annotations(caller: &Caller, config: &Config) -> Result<(), Str
         ("podman" | "containerd" | "cri", Some(_)) if caller.restored => {
             Err("a checkpoint, which may be an image, brings its own".to_owned())
         }
-        ("podman", Some(version)) if !copies_annotations(version) => Ok(()),
+        ("podman", Some(version)) if !podman_copies_annotations(version) => Ok(()),
         ("podman", Some(version)) => Err(format!("podman {version} copies them from images, as 4.5.1 no longer does")),
         ("podman", None) => Err("podman may have copied them from the image".to_owned()),
         // docker has annotations since 24.0 and takes them from the command line alone; containerd's
@@ -41,7 +41,8 @@ pub(super) fn of_annotations(caller: &Caller, config: &Config) -> Result<(), Str
 
 /// Whether podman of this version may copy an image's annotations into the specification. 4.5.1 and 4.6.0
 /// stopped that (docs/decisions/0018); what was built on the way there is taken for the version before.
-fn copies_annotations(version: &str) -> bool {
+#[must_use]
+pub fn podman_copies_annotations(version: &str) -> bool {
     let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
     let mut numbers = version[..end].split('.').map(|number| number.parse::<u32>().ok());
     let mut next = || numbers.next().flatten();

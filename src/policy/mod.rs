@@ -113,4 +113,5 @@ pub fn allow(
     }
 }
 
+pub use consent::podman_copies_annotations;
 pub use rules::Wanted;

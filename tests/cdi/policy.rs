@@ -107,3 +107,28 @@ fn a_container_asks_in_one_way() {
         }
     }
 }
+
+#[test]
+fn a_hook_directory_and_a_device_do_not_hide_each_others_files() {
+    let Some(lab) = setup::podman(Tree::Debian12, "hooks") else { return };
+    lab.write("/etc/keyslip/openai", b"FAKE-openai");
+    lab.configure("[secrets]\nopenai = \"/etc/keyslip/openai\"\n[engines.podman]\ntrust_annotations = true\n");
+    // Without precreate both deliver at the same stage, one after the other.
+    lab.ok("keyslip install hooks; rm /etc/keyslip/hooks.d/*precreate*");
+    for runtime in RUNTIMES {
+        let run = |asks: &str| {
+            lab.sh(&format!(
+                "podman --hooks-dir /etc/keyslip/hooks.d --runtime {runtime} run --rm {CLAUDE} --annotation '{asks}' bb ls /run/secrets"
+            ))
+        };
+        for asks in ["dev.keyslip.secrets=openai", "dev.keyslip.agents=codex"] {
+            let refused = run(asks);
+            assert!(!refused.succeeded(), "{runtime}, {asks}: {refused}");
+            let reason = lab.ok(REASON);
+            assert!(reason.ends_with("; ask for everything in one way"), "{runtime}, {asks}: {reason}");
+            lab.assert_nothing_left(&format!("{runtime}, {asks}"));
+        }
+        assert_eq!(run("dev.keyslip.agents=claude").text(), "claude", "{runtime}");
+        lab.assert_nothing_left(runtime);
+    }
+}

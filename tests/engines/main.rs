@@ -3,6 +3,8 @@
 //! Every test opens a lab of its own, see `tests/lab`. They need root; without it each says that it
 //! was skipped.
 
+#[path = "../lab/cri.rs"]
+mod kubelet;
 #[path = "../lab/mod.rs"]
 mod lab;
 
@@ -11,9 +13,13 @@ mod bare;
 mod buildah;
 mod canary;
 mod checkpoint;
+mod containerd;
 mod credentials;
+mod cri;
+mod docker;
 mod docker_20;
 mod logins;
+mod many;
 mod places;
 mod podman;
 mod podman5;

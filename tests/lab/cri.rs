@@ -33,6 +33,12 @@ pub struct Pod {
 #[derive(Clone, Debug, Default)]
 pub struct Wanted<'a> {
     pub name: &'a str,
+    /// How often there was one of this name before.
+    pub attempt: u32,
+    /// Another image than `localhost/bb:latest`.
+    pub image: &'a str,
+    /// Directories of the host, and where they are mounted.
+    pub mounts: &'a [(&'a str, &'a str)],
     pub annotations: &'a [(&'a str, &'a str)],
     pub devices: &'a [&'a str],
     pub user: Option<i64>,
@@ -43,6 +49,10 @@ type Answer<T> = Result<T, String>;
 
 fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn mount(host: &str, container: &str) -> Mount {
+    Mount { host_path: host.to_owned(), container_path: container.to_owned(), readonly: true, ..Default::default() }
 }
 
 /// Calls a method of the client and waits for it.
@@ -115,9 +125,11 @@ impl Cri {
             readonly_rootfs: wanted.readonly,
             ..Default::default()
         };
+        let image = if wanted.image.is_empty() { "localhost/bb:latest" } else { wanted.image };
         let config = ContainerConfig {
-            metadata: Some(ContainerMetadata { name: wanted.name.to_owned(), attempt: 0 }),
-            image: Some(ImageSpec { image: "localhost/bb:latest".to_owned(), ..Default::default() }),
+            metadata: Some(ContainerMetadata { name: wanted.name.to_owned(), attempt: wanted.attempt }),
+            image: Some(ImageSpec { image: image.to_owned(), ..Default::default() }),
+            mounts: wanted.mounts.iter().map(|(host, container)| mount(host, container)).collect(),
             command: vec!["sleep".to_owned(), "1000".to_owned()],
             annotations: map(wanted.annotations),
             cdi_devices: wanted.devices.iter().map(|name| CdiDevice { name: (*name).to_owned() }).collect(),

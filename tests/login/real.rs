@@ -1,17 +1,14 @@
 //! The real client, without a network: it comes as far as its sign-in address. `tests/lab/clients` has
 //! installed it.
 
-use std::env;
 use std::io::Read;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::driver::{self, Role};
 use crate::outer::Outer;
-
-const NAME: &str = "claude-code-2.1.197";
 
 /// The client's program; nothing without root, for only root may take the network away.
 fn client(test: &str) -> Option<String> {
@@ -19,9 +16,14 @@ fn client(test: &str) -> Option<String> {
         println!("skipped: {test} needs root to take the network away");
         return None;
     }
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).expect("a home directory");
-    let client = cache.join("keyslip/npm").join(NAME).join("node_modules/.bin/claude");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/clients");
+    let found = Command::new(script).arg("claude-code").output().expect("tests/lab/clients starts");
+    if found.status.code() == Some(75) {
+        println!("skipped: {test}: {}", String::from_utf8_lossy(&found.stderr).trim());
+        return None;
+    }
+    let dir = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    let client = dir.join("node_modules/.bin/claude");
     assert!(client.exists(), "{} is missing; run `make setup`", client.display());
     Some(client.to_str().expect("UTF-8").to_owned())
 }

@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::Context;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, AgentRecord, Event, Key, Ledger, Phase, Process, Record, SandboxId};
+use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record, SandboxId};
 use keyslip::names::AgentRef;
 use keyslip::oci::{self, Spec, State};
-use keyslip::pipeline::{self, Input};
+use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::{config, request};
 
 use crate::Hook;
@@ -25,8 +25,8 @@ pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let state = crate::state()?;
     let ledger = Ledger::at(&hook.site.runtime);
     let result = match prepared_before(&ledger, &state) {
-        Some(record) if holds(&record, &hook.devices) => return bind(&ledger, record, &state),
-        Some(record) => Err(two_ways(&record, &hook.devices)),
+        Some(record) if holds(&record, &names(&hook.devices)) => return bind(&ledger, record, &state),
+        Some(record) => Err(two_ways(&record, &names(&hook.devices))),
         None => deliver_now(hook, &ledger, &state),
     };
     if let Err(error) = &result {
@@ -71,21 +71,31 @@ fn delivered_before(ledger: &Ledger, state: &State) -> Option<Record> {
     None
 }
 
-/// Whether everything in `agents` is delivered by `record`.
-fn holds(record: &Record, agents: &[AgentRef]) -> bool {
-    agents.iter().all(|agent| record.agents.iter().any(|held| held.asked() == *agent))
+/// Agents as they are asked for.
+fn names(agents: &[AgentRef]) -> Vec<String> {
+    agents.iter().map(AgentRef::to_string).collect()
+}
+
+/// Everything that a record is for.
+fn contents(record: &Record) -> Vec<String> {
+    let secrets = record.secrets.iter().map(|secret| format!("secret {}", secret.name));
+    record.agents.iter().map(|agent| agent.asked().to_string()).chain(secrets).collect()
+}
+
+/// Whether everything in `wanted` is delivered by `record`.
+fn holds(record: &Record, wanted: &[String]) -> bool {
+    let held = contents(record);
+    wanted.iter().all(|wanted| held.contains(wanted))
 }
 
 /// Two deliveries would hide each other's files.
-fn two_ways(record: &Record, agents: &[AgentRef]) -> anyhow::Error {
-    let list =
-        |agents: &mut dyn Iterator<Item = AgentRef>| agents.map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
+fn two_ways(record: &Record, wanted: &[String]) -> anyhow::Error {
     anyhow::anyhow!(
         "container {} asks for {} by {}, and otherwise for {}; ask for everything in one way",
         record.container,
-        list(&mut record.agents.iter().map(AgentRecord::asked)),
+        contents(record).join(", "),
         record.form,
-        list(&mut agents.iter().cloned()),
+        wanted.join(", "),
     )
 }
 
@@ -119,7 +129,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         return Ok(());
     }
     let before = delivered_before(ledger, state);
-    if before.as_ref().is_some_and(|record| !hook.devices.is_empty() && holds(record, &hook.devices)) {
+    if before.as_ref().is_some_and(|record| !hook.devices.is_empty() && holds(record, &names(&hook.devices))) {
         return Ok(());
     }
     let devices = devices_of_all_calls(hook, &text, &path)?;
@@ -140,16 +150,26 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         dry_run: false,
     };
     let mut journal = Journal::default();
-    let Some(mut prepared) = pipeline::prepare(&input, &mut journal)? else {
+    let Some(prepared) = pipeline::prepare(&input, &mut journal)? else {
         if journal.ignored {
             hook.note(Event::Ignored, &state.id, None, journal.warnings.first().map(String::as_str));
         }
         return Ok(());
     };
     if let Some(before) = before {
-        let asked: Vec<AgentRef> = prepared.record.agents.iter().map(AgentRecord::asked).collect();
-        return if holds(&before, &asked) { Ok(()) } else { Err(two_ways(&before, &asked)) };
+        let asked = contents(&prepared.record);
+        if holds(&before, &asked) {
+            return Ok(());
+        }
+        // It does not start, and not every runtime calls poststop then.
+        ledger::clean_up(ledger, &before);
+        return Err(two_ways(&before, &asked));
     }
+    mount(hook, ledger, state, &spec, prepared)
+}
+
+/// Carries out what was prepared, and mounts it in the container.
+fn mount(hook: &Hook, ledger: &Ledger, state: &State, spec: &Spec<'_>, mut prepared: Prepared) -> anyhow::Result<()> {
     // In the record from the first: by the process it is seen that a container is gone whose hook was
     // killed on the way.
     prepared.record.process = Process::find(state.pid);

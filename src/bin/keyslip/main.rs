@@ -5,6 +5,7 @@
 mod auth;
 mod cdi;
 mod credential;
+mod doctor;
 mod import;
 mod inject;
 mod install;
@@ -14,6 +15,7 @@ mod output;
 mod plan;
 mod request;
 mod status;
+mod uninstall;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +29,8 @@ use keyslip::site::Site;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage; `plan` also 3 denied, 4 credential missing."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage; `plan` also 3 denied, 4 credential missing; `doctor` 1 \
+                  warnings, 2 something is broken."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +51,10 @@ enum Command {
     List(output::Format),
     /// Show where you stand: logins, containers, warnings, what to do next.
     Status(output::Format),
+    /// Find what is wrong with this installation, and say what to do.
+    ///
+    /// Reads only, unless --probe is given. Exit code 0: in order, 1: warnings, 2: something is broken.
+    Doctor(doctor::Args),
     /// Prepare a bundle for a bare `crun run` or `runc run`, without a shim.
     ///
     /// Example: keyslip inject --bundle . --agent claude && crun run job
@@ -67,9 +74,11 @@ enum Command {
     /// Offer agents as devices of the Container Device Interface.
     #[command(subcommand)]
     Cdi(cdi::Cdi),
-    /// Prepare this host.
+    /// Set engines up, and prepare this host.
     #[command(subcommand)]
     Install(install::Install),
+    /// Leave engines as they were before `install`, byte for byte.
+    Uninstall(uninstall::Args),
 }
 
 fn main() -> ExitCode {
@@ -87,13 +96,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    if let Command::Credential(command) = &command {
-        return credential::run(command);
+    match &command {
+        Command::Credential(command) => return credential::run(command),
+        Command::Doctor(args) => return doctor::run(args),
+        _ => {}
     }
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     match command {
         Command::Auth(command) => auth::run(&command, &site),
         Command::Credential(command) => credential::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Plan(args) => plan::run(&args, &site),
         Command::List(format) => list::run(format, &site),
         Command::Status(format) => status::run(format, &site),
@@ -104,5 +116,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sweep(format) => live::sweep(format, &site),
         Command::Cdi(command) => cdi::run(&command, &site),
         Command::Install(command) => install::run(&command, &site),
+        Command::Uninstall(args) => uninstall::run(&args, &site),
     }
 }

@@ -1,0 +1,192 @@
+//! What stands in the way of a credential: logins, keys and settings that the image brings, variables that
+//! move files or send requests elsewhere, homes that are not where one would think. Either the right thing happens, or the
+//! start warns by name. Each case is a row of the second table of docs/agents.md.
+
+use std::fs;
+use std::path::Path;
+
+use crate::client::Client;
+use crate::lab::Lab;
+use crate::sandbox::{Sandbox, Wanted, Way};
+use crate::{claude, codex, gemini};
+
+/// Something in the way.
+#[derive(Clone, Copy)]
+struct Case {
+    /// As the table has it.
+    what: &'static str,
+    kind: &'static str,
+    env: &'static [&'static str],
+    edit: &'static str,
+    image: &'static str,
+    runtime: &'static str,
+    /// Where requests went with what; marked values are masked.
+    wire: &'static str,
+    /// What Keyslip warns of; empty if there is nothing to warn of.
+    warns: &'static str,
+}
+
+const PLAIN: Case =
+    Case { what: "", kind: "login", env: &[], edit: ".", image: "", runtime: "crun", wire: "", warns: "" };
+
+const STALE: &str = r#"mkdir -p home/dev/.claude; chown 1000:1000 home/dev/.claude; cat >home/dev/.claude/.credentials.json <<JSON
+{"claudeAiOauth":{"accessToken":"sk-ant-oat01-FAKE-stale","refreshToken":"sk-ant-ort01-FAKE-stale","expiresAt":1700000000000,"scopes":["user:inference"]}}
+JSON
+chown 1000:1000 home/dev/.claude/.credentials.json"#;
+
+const HELPER: &str = r#"mkdir -p home/dev/.claude; echo '{"apiKeyHelper":"echo sk-ant-api03-FAKE-helper"}' >home/dev/.claude/settings.json
+chown -R 1000:1000 home/dev/.claude"#;
+
+const REDIRECT: &str = r#"mkdir -p home/dev/.claude; echo '{"env":{"ANTHROPIC_BASE_URL":"http://127.0.0.1:8080"}}' >home/dev/.claude/settings.json
+chown -R 1000:1000 home/dev/.claude"#;
+
+const NO_HOME: &str = r#".process.env |= map(select(startswith("HOME=") | not))"#;
+const EMPTY_HOME: &str = r#".process.env |= map(if startswith("HOME=") then "HOME=" else . end)"#;
+const NOBODY: &str = r#".process.user={uid:2000,gid:2000} | .process.cwd="/tmp" | .process.env |= map(select(startswith("HOME=") | not))"#;
+
+fn claude_cases() -> Vec<Case> {
+    const AT: &str = "api.anthropic.com/v1/messages authorization: Bearer <GIVEN>";
+    let case = Case { wire: AT, ..PLAIN };
+    let helper = Case {
+        what: "`apiKeyHelper` in the image's settings",
+        image: HELPER,
+        wire: "api.anthropic.com/v1/messages authorization: Bearer sk-ant-api03-FAKE-helper, x-api-key: sk-ant-api03-FAKE-helper",
+        warns: "apiKeyHelper is set in /home/dev/.claude/settings.json of the container; claude uses it instead",
+        ..PLAIN
+    };
+    vec![
+        Case { what: "an old `.credentials.json` in the image", kind: "token", image: STALE, ..case },
+        Case { what: "an old `.credentials.json` in the image", image: STALE, ..case },
+        Case {
+            what: "`ANTHROPIC_API_KEY` in the image",
+            kind: "token",
+            env: &["ANTHROPIC_API_KEY=sk-ant-api03-FAKE-image"],
+            wire: "api.anthropic.com/v1/messages x-api-key: sk-ant-api03-FAKE-image",
+            warns: "ANTHROPIC_API_KEY is set by the container; claude uses it instead",
+            ..PLAIN
+        },
+        Case {
+            what: "`ANTHROPIC_BASE_URL` in the image",
+            kind: "token",
+            env: &["ANTHROPIC_BASE_URL=http://127.0.0.1:8080"],
+            wire: "127.0.0.1:8080/v1/messages authorization: Bearer <GIVEN>",
+            warns: "ANTHROPIC_BASE_URL is set by the container; claude sends its requests",
+            ..PLAIN
+        },
+        Case { kind: "token", ..helper },
+        helper,
+        Case {
+            what: "`ANTHROPIC_BASE_URL` in the image's settings",
+            kind: "token",
+            image: REDIRECT,
+            wire: "127.0.0.1:8080/v1/messages authorization: Bearer <GIVEN>",
+            warns: "env.ANTHROPIC_BASE_URL is set in /home/dev/.claude/settings.json of the container; claude sends its requests",
+            ..PLAIN
+        },
+        Case { what: "`CLAUDE_CONFIG_DIR`", env: &["CLAUDE_CONFIG_DIR=/home/dev/elsewhere"], ..case },
+        Case { what: "`HOME` unset", edit: NO_HOME, ..case },
+        Case { what: "`HOME` empty", edit: EMPTY_HOME, ..case },
+        // crun 1.8 leaves HOME unset, and the client ends at once whatever it was given; runc sets it to `/`.
+        Case { what: "a user without a line in `/etc/passwd`", runtime: "runc", edit: NOBODY, ..case },
+    ]
+}
+
+fn codex_cases() -> Vec<Case> {
+    const AT: &str = "chatgpt.com/backend-api/codex/responses authorization: Bearer <GIVEN>";
+    let case = Case { wire: AT, ..PLAIN };
+    vec![
+        Case { what: "`OPENAI_API_KEY` in the image", env: &["OPENAI_API_KEY=sk-FAKE-image"], ..case },
+        Case {
+            what: "`CODEX_API_KEY` in the image",
+            env: &["CODEX_API_KEY=sk-FAKE-image"],
+            wire: "api.openai.com/v1/responses authorization: Bearer sk-FAKE-image",
+            warns: "CODEX_API_KEY is set by the container; codex uses it instead",
+            ..PLAIN
+        },
+        Case { what: "`CODEX_HOME`", env: &["CODEX_HOME=/home/dev/elsewhere"], ..case },
+        Case { what: "`HOME` unset", edit: NO_HOME, ..case },
+        Case { what: "`HOME` empty", edit: EMPTY_HOME, ..case },
+    ]
+}
+
+fn gemini_cases() -> Vec<Case> {
+    const AT: &str = "cloudcode-pa.googleapis.com/v1internal:streamGenerateContent authorization: Bearer <GIVEN>";
+    let case = Case { wire: AT, ..PLAIN };
+    vec![
+        Case { what: "`GEMINI_API_KEY` in the image", env: &["GEMINI_API_KEY=AIzaFAKE-image"], ..case },
+        Case { what: "`GEMINI_CLI_HOME`", env: &["GEMINI_CLI_HOME=/home/dev/elsewhere"], ..case },
+        Case { what: "`HOME` unset", edit: NO_HOME, ..case },
+    ]
+}
+
+fn credential(client: Client, lab: &Lab, kind: &str) -> String {
+    match client {
+        Client::Claude if kind == "token" => lab.token("GIVEN"),
+        Client::Claude => claude::login(lab, "GIVEN", claude::LATER),
+        Client::Codex => codex::login(lab, "GIVEN", codex::LATER),
+        _ => gemini::login(lab, "GIVEN", gemini::LATER),
+    }
+}
+
+fn try_all(client: Client, cases: &[Case]) {
+    let Some(installed) = client.installed() else { return };
+    let Some(lab) = Lab::new(&format!("agents-{}-shadows", client.agent())) else { return };
+    let mut wrong = Vec::new();
+    for (index, case) in cases.iter().enumerate() {
+        lab.login(client.agent(), &credential(client, &lab, case.kind));
+        let ask = if client.hello().is_empty() { client.status() } else { client.hello() };
+        let Case { env, edit, image, runtime, .. } = *case;
+        let wanted = Wanted { env, edit, image, runtime, main: ask, ..Wanted::new(client.agent(), Way::Shim) };
+        let sandbox = Sandbox::start(&lab, &installed, &wanted);
+        let said = sandbox.main();
+        let warnings = sandbox.warnings();
+        let requests = sandbox.api.take();
+        let asked =
+            requests.iter().filter(|it| !it.credentials().is_empty() && it.method == "POST" && is_model(&it.target));
+        let mut wire: Vec<String> =
+            asked.map(|it| lab.masked(&format!("{} {}", it.target, it.credentials().join(", ")))).collect();
+        wire.dedup();
+        let warned = if case.warns.is_empty() { warnings.is_empty() } else { warnings.contains(case.warns) };
+        if wire.join("; ") != case.wire || !warned {
+            wrong.push(format!("{}, {}: {wire:?}; warnings: {warnings:?}; it said {said}", case.what, case.kind));
+        } else {
+            write(client, index, case);
+        }
+        sandbox.end();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a model was asked, wherever.
+fn is_model(target: &str) -> bool {
+    ["/v1/messages", "/responses", ":streamGenerateContent"].iter().any(|end| target.ends_with(end))
+}
+
+/// Writes the row where the script `table` finds it.
+fn write(client: Client, index: usize, case: &Case) {
+    let used = match case.wire.ends_with("<GIVEN>") {
+        true if case.wire.starts_with("127.0.0.1") => "what was delivered, sent where it says",
+        true => "what was delivered",
+        false => "what the image brings",
+    };
+    let warned = if case.warns.is_empty() { "no" } else { "yes, by name" };
+    let line = format!("| {} | {} | {} | {used} | {warned} |\n", client.agent(), case.kind, case.what);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("agents-shadows");
+    fs::create_dir_all(&dir).expect("a directory for rows");
+    fs::write(dir.join(format!("{}-{index}", client.order())), line).expect("a row");
+}
+
+#[test]
+fn in_the_way_of_claude() {
+    try_all(Client::Claude, &claude_cases());
+}
+
+#[test]
+fn in_the_way_of_codex() {
+    try_all(Client::Codex, &codex_cases());
+}
+
+#[test]
+fn in_the_way_of_gemini() {
+    try_all(Client::Gemini, &gemini_cases());
+}
