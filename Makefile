@@ -16,7 +16,7 @@ help:
 	@echo 'make build      build the programs into build/bin'
 	@echo 'make demo       build, and show the main job on crun, runc and podman'
 	@echo 'make test       everything, real engines included'
-	@echo 'make test-youki  youki behind the shim; builds it first, a quarter of an hour'
+	@echo 'make test-youki youki, which is built for it first (15 minutes)'
 	@echo 'make lint       rustfmt, clippy, cargo-deny where it is installed'
 	@echo 'make bench      instruction counts of the static programs'
 	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
@@ -41,7 +41,9 @@ test: setup build
 	@tests/matrix/table
 	@tests/agents/table
 
+# The rows of docs/engines.md that take too long to be made each time.
 test-youki: setup build
+	@tests/lab/youki
 	cargo nextest run --locked --no-fail-fast --ignore-default-filter --test youki
 
 lint:

@@ -1,6 +1,7 @@
 //! containerd without Kubernetes: `ctr` of 1.6 and 1.7, with `--runc-binary`.
 
 use crate::lab::{Lab, Output, RUNTIMES, Tree};
+use crate::setup::Cgroups;
 
 /// A containerd of one Debian, in a lab with root's Claude login.
 struct Ctr {
@@ -238,6 +239,7 @@ fn namespaces(ctr: &Ctr) {
 #[test]
 fn containers_live_through_restarts_of_containerd_and_checkpoints() {
     for ctr in Ctr::each("life") {
+        let _cgroups = Cgroups;
         restarts(&ctr);
         checkpoint(&ctr);
     }
@@ -296,16 +298,17 @@ fn checkpoint(ctr: &Ctr) {
 
     ctr.lab.login("claude", &ctr.lab.token("TODAY"));
     let restored = ctr.name("restored");
-    // The specification comes from an image now, and whose word its annotations are nothing shows.
-    let refused = ctr.lab.sh(&format!("ctr c restore --rw --live {restored} localhost/checkpoint:1"));
-    assert!(!refused.succeeded(), "{what}: an image's annotations count");
-    ctr.lab.ok(&format!("ctr task rm -f {restored}; ctr c rm {restored} || true"));
+    let restore = format!("ctr c restore --rw --live {restored} localhost/checkpoint:1");
+    // Whose image that is, a version does not say; criu misses the mounts.
+    assert!(!ctr.lab.sh(&restore).succeeded(), "{what}: restored by the annotations of an image");
+    ctr.lab.ok(&format!("ctr task rm -f {restored} 2>/dev/null || true; ctr c rm {restored}"));
     ctr.assert_nothing_left(what);
-    ctr.lab.ok("sed -i 's/^version = .*/&\\ntrust_annotations = true/' /etc/keyslip/keyslip.toml");
-    ctr.lab.ok(&format!("ctr c restore --rw --live {restored} localhost/checkpoint:1"));
+    ctr.configure("trust_annotations = true");
+    ctr.lab.ok(&restore);
     assert_eq!(ctr.exec("restored", SHOW), ALL.replace("CLAUDE", "TODAY"), "{what}: restored");
     assert_eq!(ctr.main("restored"), "CLAUDE_CODE_OAUTH_TOKEN=<CLAUDE>", "{what}: what its memory held");
     ctr.remove("restored");
+    ctr.configure("");
     ctr.lab.ok("ctr images rm --sync localhost/checkpoint:1; ctr content prune references >/dev/null 2>&1 || true");
     ctr.assert_nothing_left(what);
 }
