@@ -3,7 +3,6 @@
 use super::present::Present;
 use super::{Change, Engine, Error, Host};
 use crate::config::Config;
-use crate::policy::podman_copies_annotations;
 
 /// The file that records it: one for an engine.
 pub(super) fn record(
@@ -27,9 +26,7 @@ pub(super) fn version(version: &str) -> String {
     format!("version = \"{version}\"")
 }
 
-/// Whether annotations of podman count, of the version that is here.
-pub(super) fn trusts_podman(config: &Config, version: &str) -> bool {
-    !podman_copies_annotations(version)
-        || config.trust_annotations
-        || config.engines.get("podman").is_some_and(|settings| settings.trust_annotations)
+/// Whether annotations of podman count, whatever its version is.
+pub(super) fn trusts_podman(config: &Config) -> bool {
+    config.trust_annotations || config.engines.get("podman").is_some_and(|settings| settings.trust_annotations)
 }

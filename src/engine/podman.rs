@@ -14,6 +14,7 @@ use super::present::Present;
 use super::{Change, Engine, Error, Found, Host, Mode, Order, Plan, consent};
 use crate::config::Config;
 use crate::json::quote;
+use crate::policy::podman_copies_annotations;
 use crate::site::Whose;
 
 /// Where podman looks for a runtime that is not configured, in this order (containers/common, 4.3 to 5.4).
@@ -40,17 +41,35 @@ pub(super) fn plan(
         }
     }
     let version = &found.program.version;
-    let mut lines = consent::version(version);
-    let about = if order.trust_annotations {
-        lines.push_str("\ntrust_annotations = true");
-        "Whoever runs only images they trust lets annotations count, also those that podman before 4.5.1 copies from images."
-    } else {
-        "Since podman 4.5.1 annotations come from whoever starts a container, never from an image."
-    };
-    let record = consent::record(present, host, Engine::Podman, about, &[("podman", lines)])?;
-    plan.changes.splice(0..0, record);
-    tell(&mut plan, host, version, order.trust_annotations || consent::trusts_podman(config, version));
+    plan.changes.splice(0..0, record(order, host, present, config, version)?);
+    tell(
+        &mut plan,
+        host,
+        version,
+        order.trust_annotations || !podman_copies_annotations(version) || consent::trusts_podman(config),
+    );
     Ok(plan)
+}
+
+/// What makes annotations count, where the configuration has nothing that does. A table of an engine replaces one
+/// of a file that is read before, so what is not needed is not written.
+fn record(
+    order: &Order,
+    host: &Host,
+    present: &Present,
+    config: &Config,
+    version: &str,
+) -> Result<Option<Change>, Error> {
+    let (about, line) = if order.trust_annotations {
+        let about = "podman copies annotations from images; whoever runs only images they trust lets them count.";
+        (about, "trust_annotations = true".to_owned())
+    } else if podman_copies_annotations(version) || consent::trusts_podman(config) {
+        return Ok(None);
+    } else {
+        let about = "Since podman 4.5.1 annotations come from whoever starts a container, never from an image.";
+        (about, consent::version(version))
+    };
+    consent::record(present, host, Engine::Podman, about, &[("podman", line)])
 }
 
 /// What is typed next, and what has to be known.
