@@ -122,7 +122,7 @@ fn a_container_cannot_keep_itself_or_others_from_being_revoked() {
     let output = lab.sh("keyslip revoke --account codex && keyslip revoke --account claude");
     assert!(output.succeeded(), "{output}");
     assert_eq!(other.exec(&format!("{SHOW}; ls /run/secrets")), "[]");
-    assert_eq!(huge.exec("tr -d ' ' </root/.codex/auth.json"), "{}");
+    assert_eq!(huge.exec("tr -d ' ' </root/.codex/auth.json"), r#"{"auth_mode":"apikey"}"#);
     other.end();
     huge.end();
 }
