@@ -8,7 +8,7 @@ use crate::report::Report;
 fn host(tree: Tree, name: &str) -> Option<Lab> {
     let lab = Lab::on(tree, &format!("doctor-installed-{name}"))?;
     lab.ok("mkdir -p /etc/containers; sed '/engine.runtimes/,$d' $CONTAINERS_CONF >/etc/containers/containers.conf
-        rm -f /usr/libexec/keyslip/*/runc /usr/libexec/keyslip/*/runc.real /etc/keyslip/keyslip.toml; keyslip install tmpfs");
+        rm -f /usr/libexec/keyslip/*/{runc,runsc}{,.real} /etc/keyslip/keyslip.toml; keyslip install tmpfs");
     lab.login("claude", &lab.token("CLAUDE"));
     Some(lab)
 }
