@@ -8,6 +8,7 @@ HOST       := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # The static programs: no dynamic loader, no relocation at start, so they begin in microseconds.
 STATIC     := -C target-feature=+crt-static -C relocation-model=static
 BIN        := build/bin
+TARGET     := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help setup build demo test test-youki lint bench install uninstall clean
 
@@ -17,7 +18,7 @@ help:
 	@echo 'make demo       build, and show the main job on crun, runc and podman'
 	@echo 'make test       everything, real engines included'
 	@echo 'make test-youki youki, which is built for it first (15 minutes)'
-	@echo 'make lint       rustfmt, clippy, cargo-deny where it is installed'
+	@echo 'make lint       rustfmt, clippy, cargo-deny'
 	@echo 'make bench      instruction counts of the static programs'
 	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
 
@@ -28,7 +29,7 @@ build:
 	cargo build --quiet --release --locked --bin keyslip
 	RUSTFLAGS='$(STATIC)' cargo build --quiet --release --locked --no-default-features --target $(HOST) --bin keyslip-runtime --bin keyslip-hook --bin keyslip-launch
 	@mkdir -p $(BIN)
-	@install -m 755 -s target/release/keyslip $(addprefix target/$(HOST)/release/,keyslip-runtime keyslip-hook keyslip-launch) $(BIN)/
+	@install -m 755 -s $(TARGET)/release/keyslip $(addprefix $(TARGET)/$(HOST)/release/,keyslip-runtime keyslip-hook keyslip-launch) $(BIN)/
 
 demo:
 	@tests/lab/setup demo
@@ -49,7 +50,7 @@ test-youki: setup build
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo 'cargo-deny is not installed: skipped'; fi
+	@tests/lab/deny
 
 bench: setup build
 	@benches/instructions
