@@ -18,7 +18,7 @@
 //! 4. [`source`] finds the credential: secret file or token store, valid, expiring or expired.
 //! 5. [`agent`] knows, from data, which variables and files make this agent authenticated.
 //! 6. [`deliver`] plans where everything goes and then does it, or undoes it.
-//! 7. [`ledger`] remembers who holds what, and cleans up.
+//! 7. [`ledger`] remembers who holds what, and cleans up; [`audit`] has a line for whatever happened.
 //!
 //! [`lifetime`] is what happens after the start: new credentials are brought in, others taken away.
 //! `renew` keeps logins alive whose refresh token Keyslip alone holds.
@@ -54,6 +54,8 @@ pub mod deliver;
 
 pub mod ledger;
 
+pub mod audit;
+
 pub mod pipeline;
 
 pub mod lifetime;
@@ -73,6 +75,8 @@ pub mod cdi;
 pub mod doctor;
 #[cfg(feature = "login")]
 pub mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(feature = "login")]
 pub mod import;
 #[cfg(feature = "login")]

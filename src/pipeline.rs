@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::agent::{self, Definition, Kind, Rendering, render, render_pending, render_secret};
+use crate::audit::Event;
 use crate::clock::Instant;
 use crate::config::{self, AgentSettings, Config, OnMissing, Passthrough};
 use crate::deliver::{self, AgentOrder, Context, EnvWay, HostDir, Order, Plan, SecretOrder};
@@ -69,10 +70,10 @@ impl From<policy::Denied> for Error {
 impl Error {
     /// What an audit log calls it: a refusal by policy, or anything else that failed.
     #[must_use]
-    pub fn event(&self) -> ledger::Event {
+    pub fn event(&self) -> Event {
         match self {
-            Self::Policy(policy::Error::Denied(_)) => ledger::Event::Denied,
-            _ => ledger::Event::Failed,
+            Self::Policy(policy::Error::Denied(_)) => Event::Denied,
+            _ => Event::Failed,
         }
     }
 }
@@ -373,5 +374,6 @@ fn record(
         mountpoints: Vec::new(),
         claims: Vec::new(),
         warnings: journal.warnings.clone(),
+        audit: input.config.audit.clone(),
     }
 }

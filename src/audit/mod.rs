@@ -1,18 +1,91 @@
-//! The audit log, one JSON line an event; and messages to syslog.
+//! The audit log: one JSON line for each thing that happens to a credential.
+//!
+//! In: an [`Entry`]. Out: a line in `audit.log` of the site, mode 0600, or in a file that the operator has
+//! chosen, and in the journal if they want that. A value never gets here; a fingerprint stands for it.
+//!
+//! What can go wrong: the disk is full, read-only or does not answer. A line that cannot be written is
+//! reported to syslog, and is an error where the operator has said `audit = "required"`. Nothing is waited
+//! for but the file system, no lock, no reader, no `fsync`; for a file outside the site's own state
+//! directory, which may be on a network, a start waits [`LIMIT`] and no longer.
 
-use std::fs::{DirBuilder, File};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+#[cfg(not(feature = "login"))]
+mod apart;
+mod file;
+mod socket;
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+pub use file::{Problem, append, problems};
+pub use socket::tell_syslog;
+
 use crate::clock::Instant;
+use crate::ledger::Record;
+use crate::names::{Account, AgentName, SecretName};
+
+/// How long a start waits for a log outside the state directory.
+pub const LIMIT: Duration = Duration::from_secs(2);
+
+/// The file's name below the state directory.
+pub const FILE: &str = "audit.log";
+
+/// Longest reason and container name that are written, in bytes: whoever asks chooses them.
+const LONGEST: usize = 1000;
+
+/// Whether there is a delivery without a line about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// What cannot be written is reported, and goes on.
+    #[default]
+    BestEffort,
+    /// Nothing is delivered whose line was not written.
+    Required,
+}
+
+/// Where the log goes. A container's record has them, as far as they are not the default: what happens to it
+/// later needs no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Whether it must be written.
+    pub mode: Mode,
+    /// The file, if not `audit.log` in the state directory.
+    pub file: Option<PathBuf>,
+    /// A file that is longer is put aside, and a new one begun.
+    pub max_bytes: u64,
+    /// How many are kept beside the one that is written.
+    pub keep: u32,
+    /// The journal has it too.
+    pub journald: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: Mode::BestEffort, file: None, max_bytes: 10 << 20, keep: 4, journald: false }
+    }
+}
+
+impl Settings {
+    /// Whether nothing differs from what holds without configuration.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The file, for the site with this state directory.
+    #[must_use]
+    pub fn file<'a>(&'a self, state: &Path) -> Cow<'a, Path> {
+        self.file.as_deref().map_or_else(|| Cow::Owned(state.join(FILE)), Cow::Borrowed)
+    }
+}
 
 /// What happened.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
     /// A container was given what it asked for, as far as that was there.
@@ -21,107 +94,148 @@ pub enum Event {
     Denied,
     /// A request without consent was passed over.
     Ignored,
-    /// A start failed.
+    /// A start failed. What had been delivered is gone with it.
     Failed,
     /// A container that runs was brought up to date.
     Synced,
     /// A credential was taken away from a container that runs.
     Revoked,
+    /// A stored login was renewed.
+    Refreshed,
     /// What a container had was removed.
     Cleaned,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
+/// One line.
+#[derive(Debug, Serialize)]
+pub struct Entry<'a> {
     time: Instant,
     event: Event,
+    #[serde(skip_serializing_if = "str::is_empty")]
     engine: &'a str,
-    container: &'a str,
+    container: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    agents: Vec<AgentLine<'a>>,
+    agents: Vec<Agent<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<Cow<'a, str>>,
 }
 
-#[derive(Serialize)]
-struct AgentLine<'a> {
+/// An agent in a line.
+#[derive(Debug, Serialize)]
+struct Agent<'a> {
     agent: &'a str,
     account: &'a str,
     fingerprint: Option<&'a str>,
 }
 
-/// Appends a line to `audit.log` below `state`, mode 0600. A log that cannot be written does not
-/// stop a container.
-pub fn audit(state: &Path, event: Event, engine: &str, container: &str, record: Option<&Record>, reason: Option<&str>) {
-    let agents = record.iter().flat_map(|record| &record.agents).map(|agent| AgentLine {
-        agent: agent.agent.as_str(),
-        account: agent.login.as_ref().unwrap_or(&agent.account).as_str(),
-        fingerprint: agent.fingerprint.as_deref(),
-    });
-    let line = Line {
-        time: Instant::now(),
-        event,
-        engine,
-        container,
-        id: record.map(|record| record.id.as_str()),
-        agents: agents.collect(),
-        secrets: record.iter().flat_map(|record| &record.secrets).map(|secret| secret.name.as_str()).collect(),
-        reason,
-    };
-    let Ok(mut text) = serde_json::to_vec(&line) else { return };
-    text.push(b'\n');
-    let _ = DirBuilder::new().recursive(true).mode(0o700).create(state);
-    let log = File::options().append(true).create(true).mode(0o600).open(state.join("audit.log"));
-    let _ = log.and_then(|mut log| log.write_all(&text));
-}
-
-/// A refusal or failure of the past.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Problem {
-    /// When.
-    pub time: Instant,
-    /// `denied` or `failed`.
-    pub event: String,
-    /// For which engine.
-    pub engine: String,
-    /// For which container; empty when a hook did not know yet.
-    pub container: String,
-    /// Why.
-    pub reason: Option<String>,
-}
-
-/// How much of the end of the log is looked at.
-const TAIL: u64 = 64 << 10;
-
-/// The refusals and failures of the last `seconds`, the newest last.
-#[must_use]
-pub fn problems(state: &Path, seconds: i64) -> Vec<Problem> {
-    let Ok(mut log) = File::open(state.join("audit.log")) else { return Vec::new() };
-    let length = log.metadata().map_or(0, |about| about.len());
-    let mut text = Vec::new();
-    if log
-        .seek(SeekFrom::Start(length.saturating_sub(TAIL)))
-        .and_then(|_| log.take(TAIL).read_to_end(&mut text))
-        .is_err()
-    {
-        return Vec::new();
+impl<'a> Entry<'a> {
+    /// Something that happened to a container of an engine; its name is empty where it is not known yet.
+    #[must_use]
+    pub fn new(event: Event, engine: &'a str, container: &'a str) -> Self {
+        let (time, container) = (Instant::now(), shortened(container));
+        Self { time, event, engine, container, id: None, agents: Vec::new(), secrets: Vec::new(), reason: None }
     }
-    let now = Instant::now();
-    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Problem>(line).ok());
-    lines.filter(|it| (it.event == "denied" || it.event == "failed") && now.since(it.time) < seconds).collect()
+
+    /// Something that happened to the container of a record.
+    #[must_use]
+    pub fn of(event: Event, record: &'a Record) -> Self {
+        Self::new(event, &record.engine, &record.container).with(record)
+    }
+
+    /// Names an agent's login.
+    #[must_use]
+    pub fn agent(mut self, agent: &'a AgentName, account: &'a Account, fingerprint: Option<&'a str>) -> Self {
+        self.agents.push(Agent { agent: agent.as_str(), account: account.as_str(), fingerprint });
+        self
+    }
+
+    /// Names a secret.
+    #[must_use]
+    pub fn secret(mut self, name: &'a SecretName) -> Self {
+        self.secrets.push(name.as_str());
+        self
+    }
+
+    /// Names what the record holds.
+    #[must_use]
+    pub fn with(mut self, record: &'a Record) -> Self {
+        self.id = Some(record.id.as_str());
+        let agents = record.agents.iter().map(|agent| Agent {
+            agent: agent.agent.as_str(),
+            account: agent.login.as_ref().unwrap_or(&agent.account).as_str(),
+            fingerprint: agent.fingerprint.as_deref(),
+        });
+        self.agents.extend(agents);
+        self.secrets.extend(record.secrets.iter().map(|secret| secret.name.as_str()));
+        self
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn because(mut self, reason: &'a str) -> Self {
+        self.reason = Some(shortened(reason));
+        self
+    }
+
+    /// Says why, if that is known.
+    #[must_use]
+    pub fn because_of(self, reason: Option<&'a str>) -> Self {
+        match reason {
+            Some(reason) => self.because(reason),
+            None => self,
+        }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it cannot be written and `settings` say that it must.
+    pub fn write(&self, state: &Path, settings: &Settings) -> Result<(), Error> {
+        let Ok(mut line) = serde_json::to_vec(self) else { return Ok(()) };
+        if settings.journald {
+            socket::tell_journal(self.event, self.container.as_ref(), &line);
+        }
+        line.push(b'\n');
+        let path = settings.file(state);
+        let written = match &settings.file {
+            #[cfg(not(feature = "login"))]
+            Some(_) => apart::append(settings, &line),
+            _ => append(&path, settings, &line),
+        };
+        let Err(source) = written else { return Ok(()) };
+        let error = Error { path: path.into_owned(), source };
+        if settings.mode == Mode::Required {
+            return Err(error);
+        }
+        tell_syslog(4, &error.to_string());
+        Ok(())
+    }
 }
 
-/// Sends a message to syslog, if there is one; never waits. `severity` is syslog's: 3 error,
-/// 4 warning, 6 information, 7 debug.
-pub fn tell_syslog(severity: u8, message: &str) {
-    /// Security messages, private (`LOG_AUTHPRIV`).
-    const AUTHPRIV: u8 = 10;
-    let Ok(socket) = UnixDatagram::unbound() else { return };
-    let _ = socket.set_nonblocking(true);
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = socket.send_to(format!("<{}>keyslip: {line}", AUTHPRIV * 8 + severity).as_bytes(), "/dev/log");
+/// A text whose length somebody else chose.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{}...", &text[..end]))
+}
+
+/// The log cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the audit log {path}: {source}")]
+pub struct Error {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A line for each container that was found gone, and had been cleaned up after.
+pub fn gone(records: &[Record], state: &Path) {
+    for record in records {
+        let _ = Entry::of(Event::Cleaned, record).because("it was found gone").write(state, &record.audit);
+    }
 }

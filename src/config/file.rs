@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::names::{Account, AgentName, EnvName, SecretName, TemplateName};
 use crate::request::Form;
 
@@ -177,6 +178,9 @@ pub(super) struct File {
     pub no_default_allow: Option<bool>,
     pub passthrough: Option<Passthrough>,
     pub keychain: Option<Vec<String>>,
+    pub audit: Option<audit::Mode>,
+    #[serde(default)]
+    pub audit_log: AuditTable,
     #[serde(default)]
     pub store: StoreTable,
     #[serde(default)]
@@ -191,6 +195,15 @@ pub(super) struct File {
     pub engines: BTreeMap<String, EngineSettings>,
     #[serde(default)]
     pub allow: Vec<Allow>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditTable {
+    pub file: Option<PathBuf>,
+    pub max_bytes: Option<u64>,
+    pub keep: Option<u32>,
+    pub journald: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

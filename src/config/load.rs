@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::file::{AgentTable, Backend, Env, File, StoreTable};
+use super::file::{AgentTable, AuditTable, Backend, Env, File, StoreTable};
 use super::{AgentSettings, Config};
 use crate::document::{Document, Misplaced, line_and_column};
 use crate::names::SecretName;
@@ -15,6 +15,10 @@ const LONGEST: u64 = 1 << 20;
 
 /// Longest that a credential helper may take, in seconds.
 const LONGEST_HELPER: u64 = 20;
+
+/// Shortest file of the audit log, in bytes, and most files that are kept: every one is renamed when a new one begins.
+const SMALLEST_LOG: u64 = 64 << 10;
+const MOST_LOGS: u32 = 100;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,17 @@ pub fn load(dir: &Path) -> Result<Config, Error> {
             merged.add(&path, &text)?;
         }
     }
+    merged.finish()
+}
+
+/// Reads the text of a single file.
+///
+/// # Errors
+/// When it is invalid.
+#[cfg(fuzzing)]
+pub fn parse(text: &str) -> Result<Config, Error> {
+    let mut merged = Merged::default();
+    merged.add(Path::new("keyslip.toml"), text)?;
     merged.finish()
 }
 
@@ -158,6 +173,8 @@ impl Merged {
         config.no_default_allow = file.no_default_allow.unwrap_or(config.no_default_allow);
         config.passthrough = file.passthrough.unwrap_or(config.passthrough);
         config.engines.extend(file.engines);
+        config.audit.mode = file.audit.unwrap_or(config.audit.mode);
+        self.audit_log(&source, file.audit_log)?;
         self.sources_of_logins(&source, file.keychain, file.store)?;
         for (name, secret) in file.secrets {
             if !secret.is_absolute() {
@@ -188,6 +205,26 @@ impl Merged {
                 self.config.templates.entry(template.clone()).or_default().agents.insert(name, settings);
             }
         }
+        Ok(())
+    }
+
+    fn audit_log(&mut self, source: &Source<'_>, table: AuditTable) -> Result<(), Error> {
+        if table.file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            let reason = "the path of the audit log must be absolute".to_owned();
+            return Err(source.place(&["audit_log", "file"]).error(reason));
+        }
+        if table.max_bytes.is_some_and(|bytes| bytes < SMALLEST_LOG) {
+            let reason = format!("max_bytes must be {SMALLEST_LOG} or more");
+            return Err(source.place(&["audit_log", "max_bytes"]).error(reason));
+        }
+        if table.keep.is_some_and(|keep| keep > MOST_LOGS) {
+            return Err(source.place(&["audit_log", "keep"]).error(format!("keep must be {MOST_LOGS} or less")));
+        }
+        let audit = &mut self.config.audit;
+        audit.file = table.file.or_else(|| audit.file.take());
+        audit.max_bytes = table.max_bytes.unwrap_or(audit.max_bytes);
+        audit.keep = table.keep.unwrap_or(audit.keep);
+        audit.journald = table.journald.unwrap_or(audit.journald);
         Ok(())
     }
 

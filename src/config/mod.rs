@@ -10,6 +10,8 @@ mod load;
 pub use file::{
     Allow, Backend, CredentialHelper, EngineSettings, HelperOutput, Level, OnMissing, OnShadow, OneOrMany, Passthrough,
 };
+#[cfg(fuzzing)]
+pub use load::parse;
 pub use load::{Error, load, read};
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Settings;
 use crate::names::{AgentName, EnvName, SecretName, TemplateName};
 
 /// What is configured. `Default` is what holds without any file.
@@ -54,6 +57,8 @@ pub struct Config {
     pub no_default_allow: bool,
     /// Who may have what.
     pub allow: Vec<Allow>,
+    /// The audit log.
+    pub audit: Settings,
 }
 
 /// A named set of agents.

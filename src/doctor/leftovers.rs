@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Area, Finding, Remedy, probe};
+use crate::audit::{self, Problem};
 use crate::clock::DAY;
-use crate::ledger::{self, Ledger, Liveness, Problem, Record, YOUNG, is_young, liveness};
+use crate::config::Config;
+use crate::ledger::{Ledger, Liveness, Record, YOUNG, is_young, liveness};
 use crate::names::Account;
 use crate::site::Site;
 use crate::source::Store;
@@ -33,9 +35,9 @@ pub struct Seen {
 
 /// Looks at the ledger and the store of `site`.
 #[must_use]
-pub fn observe(site: &Site, store: Option<&Store>) -> Seen {
+pub fn observe(config: &Config, site: &Site, store: Option<&Store>) -> Seen {
     let ledger = Ledger::at(&site.runtime);
-    let mut seen = Seen { problems: ledger::problems(&site.state, DAY), ..Seen::default() };
+    let mut seen = Seen { problems: audit::problems(&site.state, &config.audit, DAY), ..Seen::default() };
     for path in ledger.sandboxes().collect::<Vec<_>>() {
         if is_young(&path, YOUNG) || ledger.is_held(&path) {
             continue;

@@ -20,7 +20,6 @@
 //! still alive", "what is left over". What can go wrong: a full or missing tmpfs.
 
 mod alive;
-mod audit;
 mod fingerprint;
 mod index;
 mod reap;
@@ -30,7 +29,6 @@ mod shared;
 mod uses;
 
 pub use alive::{Liveness, Process, ask_process, liveness};
-pub use audit::{Event, Problem, audit, problems, tell_syslog};
 pub use fingerprint::Fingerprinter;
 pub use index::Key;
 pub use reap::{YOUNG, clean_up, is_young, reap_some};

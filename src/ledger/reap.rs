@@ -43,12 +43,12 @@ fn remove_sandbox(ledger: &Ledger, id: &SandboxId) {
 }
 
 /// Looks at a few containers beside `id` and removes those that are certainly gone. The ids are
-/// random, so over time every place is visited; no program is started.
-pub fn reap_some(ledger: &Ledger, id: &SandboxId) {
-    let Ok(entries) = fs::read_dir(ledger.shard(id)) else { return };
-    for entry in entries.flatten().take(A_FEW).filter(|entry| entry.file_name() != id.as_str()) {
-        reap(ledger, &entry.path());
-    }
+/// random, so over time every place is visited; no program is started. Returns their records.
+#[must_use]
+pub fn reap_some(ledger: &Ledger, id: &SandboxId) -> Vec<Record> {
+    let Ok(entries) = fs::read_dir(ledger.shard(id)) else { return Vec::new() };
+    let others = entries.flatten().take(A_FEW).filter(|entry| entry.file_name() != id.as_str());
+    others.filter_map(|entry| reap(ledger, &entry.path())).collect()
 }
 
 /// Whether something in the directory `sandbox` was made or removed in the last `seconds`.
@@ -57,13 +57,11 @@ pub fn is_young(sandbox: &Path, seconds: i64) -> bool {
     fs::metadata(sandbox).is_ok_and(|about| Instant::now().0 - about.mtime() < seconds)
 }
 
-fn reap(ledger: &Ledger, sandbox: &Path) {
+fn reap(ledger: &Ledger, sandbox: &Path) -> Option<Record> {
     if is_young(sandbox, YOUNG) || ledger.is_held(sandbox) {
-        return;
+        return None;
     }
-    if let Ok(record) = Record::read(sandbox)
-        && quick(&record) == Liveness::Dead
-    {
-        clean_up(ledger, &record);
-    }
+    let record = Record::read(sandbox).ok().filter(|record| quick(record) == Liveness::Dead)?;
+    clean_up(ledger, &record);
+    Some(record)
 }

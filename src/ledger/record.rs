@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Process, SandboxId};
+use crate::audit::Settings;
 use crate::clock::Instant;
 use crate::config::AgentSettings;
 use crate::deliver::Mountpoint;
@@ -49,6 +50,9 @@ pub struct Record {
     pub claims: Vec<String>,
     /// What needs attention.
     pub warnings: Vec<String>,
+    /// Where its lines of the audit log go.
+    #[serde(default, skip_serializing_if = "Settings::is_default")]
+    pub audit: Settings,
 }
 
 /// How far a container got.

@@ -45,6 +45,9 @@ pub enum Error {
     /// A new mount could not be made.
     #[error(transparent)]
     Mount(crate::deliver::Error),
+    /// It may not be changed without a line about it.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::Error),
     /// The record could not be written.
     #[error(transparent)]
     Ledger(#[from] crate::ledger::Error),

@@ -16,9 +16,8 @@ pub struct Swept {
 }
 
 /// Removes what dead containers had, and directories that a killed process never finished. Nothing
-/// younger than a minute is touched.
-#[must_use]
-pub fn sweep(ledger: &Ledger) -> Swept {
+/// younger than a minute is touched. `gone` hears of every container that had a record.
+pub fn sweep(ledger: &Ledger, mut gone: impl FnMut(&Record)) -> Swept {
     let mut swept = Swept::default();
     for path in ledger.sandboxes().collect::<Vec<_>>() {
         if is_young(&path, YOUNG) || ledger.is_held(&path) {
@@ -29,6 +28,7 @@ pub fn sweep(ledger: &Ledger) -> Swept {
             Ok(record) => match liveness(ledger, &record) {
                 Liveness::Dead => {
                     clean_up(ledger, &record);
+                    gone(&record);
                     swept.removed += 1;
                 }
                 Liveness::Alive => swept.alive += 1,

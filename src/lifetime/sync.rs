@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Error, agent_file, at, env, in_place};
+use crate::audit::{self, Entry, Event};
 use crate::config::Config;
 use crate::deliver::AgentOrder;
 use crate::journal::Journal;
@@ -55,7 +56,30 @@ impl Synced {
     }
 }
 
-/// Compares everything the container of `record` holds with the sources, and updates it.
+/// The container that is brought up to date.
+struct Container<'a> {
+    dir: PathBuf,
+    process: Option<Process>,
+    config: &'a Config,
+    site: &'a Site,
+    engine: String,
+    name: String,
+    audit: audit::Settings,
+}
+
+impl Container<'_> {
+    /// The line about a login or secret that it is about to be given.
+    fn line(&self) -> Entry<'_> {
+        Entry::new(Event::Synced, &self.engine, &self.name)
+    }
+
+    fn announce(&self, line: &Entry<'_>) -> Result<(), Error> {
+        Ok(line.write(&self.site.state, &self.audit)?)
+    }
+}
+
+/// Compares everything the container of `record` holds with the sources, and updates it. What it is given is in the
+/// audit log before.
 ///
 /// # Errors
 /// When the record cannot be written. What fails for one agent or secret is told in the result.
@@ -63,12 +87,20 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     let dir = ledger.sandbox(&record.id);
     let mut result = Synced { container: record.container.clone(), ..Synced::default() };
     let held: Vec<_> = record.agents.iter().map(|agent| (agent.held(), agent.expires)).collect();
-    let process = record.process;
+    let container = Container {
+        dir: dir.clone(),
+        process: record.process,
+        config,
+        site,
+        engine: record.engine.clone(),
+        name: record.container.clone(),
+        audit: record.audit.clone(),
+    };
     let mut old = Vec::new();
     for agent in &mut record.agents {
         let name = agent.asked();
         let mut journal = Journal::default();
-        match sync_agent(&dir, agent, process, config, site, &mut journal, &mut old) {
+        match sync_agent(&container, agent, &mut journal, &mut old) {
             Ok(change) => {
                 if matches!(change, Change::Updated | Change::Filled) {
                     result.old_env.extend(agent.env.iter().cloned());
@@ -81,7 +113,7 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
     }
     for secret in &mut record.secrets {
         let mut journal = Journal::default();
-        match sync_secret(&dir, secret, config, site, &mut journal) {
+        match sync_secret(&container, secret, &mut journal) {
             Ok(change) => {
                 result.changes.push((format!("secret {}", secret.name), change));
                 result.add_reasons(change, journal);
@@ -102,14 +134,12 @@ pub fn sync(ledger: &Ledger, record: &mut Record, config: &Config, site: &Site) 
 }
 
 fn sync_agent(
-    dir: &Path,
+    container: &Container<'_>,
     agent: &mut AgentRecord,
-    process: Option<Process>,
-    config: &Config,
-    site: &Site,
     journal: &mut Journal,
     old: &mut Vec<PathBuf>,
 ) -> Result<Change, Error> {
+    let Container { dir, process, config, site, .. } = container;
     if agent.status == Status::Revoked {
         return Ok(Change::Revoked);
     }
@@ -138,10 +168,12 @@ fn sync_agent(
     if let Some(place) = left_behind(dir, agent, &order) {
         return Err(Error::LeftBehind(place));
     }
+    let account = order.login.as_ref().unwrap_or(&agent.account);
+    container.announce(&container.line().agent(&agent.agent, account, order.fingerprint.as_deref()))?;
     for file in &mut agent.files {
         if let Some(defined) = &file.path {
             if let Some(rendered) = order.rendering.files.iter().find(|rendered| rendered.path == *defined) {
-                agent_file::update(dir, file, &rendered.content, process, old)?;
+                agent_file::update(dir, file, &rendered.content, *process, old)?;
             }
         } else if let Some((_, content)) = &order.secret_file {
             let path = dir.join(&file.host);
@@ -204,13 +236,8 @@ fn add_secret_file(dir: &Path, agent: &mut AgentRecord, order: &AgentOrder) -> R
     Ok(())
 }
 
-fn sync_secret(
-    dir: &Path,
-    secret: &mut SecretRecord,
-    config: &Config,
-    site: &Site,
-    journal: &mut Journal,
-) -> Result<Change, Error> {
+fn sync_secret(container: &Container<'_>, secret: &mut SecretRecord, journal: &mut Journal) -> Result<Change, Error> {
+    let Container { dir, config, site, .. } = container;
     if secret.status == Status::Revoked {
         return Ok(Change::Revoked);
     }
@@ -222,6 +249,7 @@ fn sync_secret(
     if secret.status == Status::Delivered && is_same {
         return Ok(Change::Current);
     }
+    container.announce(&container.line().secret(&secret.name))?;
     let path = dir.join(&secret.file.host);
     in_place::replace(&path, content, 0o400, secret.file.owner).map_err(at(&path))?;
     let change = if secret.status == Status::Pending { Change::Filled } else { Change::Updated };

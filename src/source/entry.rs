@@ -80,7 +80,7 @@ impl Entry {
     ///
     /// # Errors
     /// What is wrong, without a word of the content.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let read: Read = serde_json::from_slice(bytes).map_err(|error| {
             // The error's text may quote the content; its place does not.
             format!("line {}, column {}", error.line(), error.column())
@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// The content of the entry's file.
-    pub(super) fn text(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn text(&self) -> Zeroizing<Vec<u8>> {
         let rest = Rest { created_at: self.created, expires_at: self.expires, renewable: self.renewable };
         let rest = serde_json::to_string_pretty(&rest).expect("times and flags can be written");
         let (name, value) = match &self.kept {

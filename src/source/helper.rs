@@ -52,7 +52,7 @@ pub fn ask(question: &Question, keeper: &Keeper, site: &Site) -> Answer {
 }
 
 /// The program `keyslip`: beside this one, which knows its own place from the kernel.
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let own = std::fs::read_link("/proc/self/exe").ok()?;
     Some(own.with_file_name("keyslip"))
 }

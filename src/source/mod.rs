@@ -30,7 +30,7 @@ mod store;
 #[cfg(feature = "login")]
 pub use custody::{Custody, Error as CustodyError, Removed};
 pub use entry::{Entry, Kept};
-pub use helper::ask;
+pub use helper::{ask, program};
 pub use keeper::Keeper;
 pub use lifecycle::{EXPIRING_DAYS, Life};
 pub use look::{Look, open};

@@ -92,6 +92,12 @@ impl Helper {
         let _ = self.wait_with(0);
     }
 
+    /// Ends it, and does not wait: it may be in a call that cannot be ended.
+    pub fn abandon(&self) {
+        // SAFETY: our child, which has not been waited for, or one that has and gives ESRCH.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
+
     fn wait_with(&self, flags: libc::c_int) -> io::Result<Option<i32>> {
         let mut status = 0;
         // SAFETY: `status` is a valid place.

@@ -8,9 +8,10 @@
 use std::path::Path;
 
 use anyhow::Context;
+use keyslip::audit::{self, Entry, Event};
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, Event, Key, Ledger, Phase, Process, Record, SandboxId};
+use keyslip::ledger::{self, Key, Ledger, Phase, Process, Record, SandboxId};
 use keyslip::names::AgentRef;
 use keyslip::oci::{self, Spec, State};
 use keyslip::pipeline::{self, Input, Prepared};
@@ -24,14 +25,15 @@ pub const HOOK: &str = "hook";
 pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let state = crate::state()?;
     let ledger = Ledger::at(&hook.site.runtime);
+    let mut settings = audit::Settings::default();
     let result = match prepared_before(&ledger, &state) {
         Some(record) if holds(&record, &names(&hook.devices)) => return bind(&ledger, record, &state),
         Some(record) => Err(two_ways(&record, &names(&hook.devices))),
-        None => deliver_now(hook, &ledger, &state),
+        None => deliver_now(hook, &ledger, &state, &mut settings),
     };
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
-        hook.note(event, &state.id, None, Some(&sentence(error.chain())));
+        hook.note(event, &state.id, Some(&sentence(error.chain())), &settings);
     }
     result
 }
@@ -122,7 +124,8 @@ fn without_devices(args: &[String]) -> Vec<&[String]> {
     [stage].into_iter().chain(options).collect()
 }
 
-fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()> {
+/// Leaves what the configuration says of the audit log in `settings`.
+fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State, settings: &mut audit::Settings) -> anyhow::Result<()> {
     let path = state.bundle.join("config.json");
     let text = oci::read(&path)?;
     if hook.devices.is_empty() && !oci::mentions_us(&text) {
@@ -135,6 +138,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
     let devices = devices_of_all_calls(hook, &text, &path)?;
     let spec = Spec::parse(&text, &path)?;
     let config = config::load(&hook.site.config)?;
+    settings.clone_from(&config.audit);
     let input = Input {
         site: &hook.site,
         config: &config,
@@ -152,7 +156,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
     let mut journal = Journal::default();
     let Some(prepared) = pipeline::prepare(&input, &mut journal)? else {
         if journal.ignored {
-            hook.note(Event::Ignored, &state.id, None, journal.warnings.first().map(String::as_str));
+            hook.note(Event::Ignored, &state.id, journal.warnings.first().map(String::as_str), settings);
         }
         return Ok(());
     };
@@ -163,6 +167,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State) -> anyhow::Result<()
         }
         // It does not start, and not every runtime calls poststop then.
         ledger::clean_up(ledger, &before);
+        let _ = Entry::of(Event::Cleaned, &before).because("it does not start").write(&hook.site.state, &before.audit);
         return Err(two_ways(&before, &asked));
     }
     mount(hook, ledger, state, &spec, prepared)
@@ -178,6 +183,11 @@ fn mount(hook: &Hook, ledger: &Ledger, state: &State, spec: &Spec<'_>, mut prepa
     let mut record = prepared.record;
     record.phase = Phase::Live;
     let rootfs = spec.rootfs(&state.bundle);
+    // Before the container gets it: there may be no delivery without a line about it.
+    if let Err(error) = Entry::of(Event::Delivered, &record).write(&hook.site.state, &record.audit) {
+        ledger::clean_up(ledger, &record);
+        return Err(error.into());
+    }
     let done = deliver::into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
         .with_context(|| format!("container {}", state.id))
         .and_then(|()| Ok(record.write(&prepared.plan.dir)?))
@@ -186,7 +196,6 @@ fn mount(hook: &Hook, ledger: &Ledger, state: &State, spec: &Spec<'_>, mut prepa
         ledger::clean_up(ledger, &record);
     }
     done?;
-    hook.note(Event::Delivered, &state.id, Some(&record), None);
-    ledger::reap_some(ledger, &record.id);
+    audit::gone(&ledger::reap_some(ledger, &record.id), &hook.site.state);
     Ok(())
 }

@@ -19,8 +19,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use keyslip::audit::{self, Entry, Event, tell_syslog};
 use keyslip::journal::sentence;
-use keyslip::ledger::{self, Event, Record, tell_syslog};
 use keyslip::names::AgentRef;
 use keyslip::oci::{LONGEST_SPEC, State};
 use keyslip::request;
@@ -96,9 +96,10 @@ impl Hook {
         Ok(Self { engine, devices: devices(&args)?, args, launcher, site: Site::here(home.as_deref())? })
     }
 
-    /// Writes a line into the audit log: engines hide what a hook says.
-    fn note(&self, event: Event, container: &str, record: Option<&Record>, reason: Option<&str>) {
-        ledger::audit(&self.site.state, event, &self.engine, container, record, reason);
+    /// Writes a line about a request that came to nothing into the audit log: engines hide what a hook says.
+    fn note(&self, event: Event, container: &str, reason: Option<&str>, settings: &audit::Settings) {
+        let entry = Entry::new(event, &self.engine, container).because_of(reason);
+        let _ = entry.write(&self.site.state, settings);
     }
 }
 

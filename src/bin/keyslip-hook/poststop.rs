@@ -1,6 +1,7 @@
 //! `poststop`: what the container had is removed.
 
-use keyslip::ledger::{self, Event, Ledger, Record, SandboxId};
+use keyslip::audit::{Entry, Event};
+use keyslip::ledger::{self, Ledger, Record, SandboxId};
 use keyslip::request;
 
 use crate::{Hook, create_runtime};
@@ -16,7 +17,7 @@ pub fn run(hook: &Hook) -> anyhow::Result<()> {
     if record.container == state.id {
         ledger.leave(&create_runtime::key(&state), &id);
         ledger::clean_up(&ledger, &record);
-        hook.note(Event::Cleaned, &state.id, Some(&record), None);
+        let _ = Entry::of(Event::Cleaned, &record).write(&hook.site.state, &record.audit);
     }
     Ok(())
 }

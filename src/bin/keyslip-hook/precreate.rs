@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use keyslip::audit::{self, Entry, Event};
 use keyslip::config;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{Event, Ledger, reap_some};
+use keyslip::ledger::{self, Ledger};
 use keyslip::oci::{self, Spec};
 use keyslip::pipeline::{self, Input};
 use zeroize::Zeroizing;
@@ -17,23 +18,25 @@ use crate::Hook;
 
 pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let text = crate::standard_input()?;
-    let result = changed(hook, &text);
+    let mut settings = audit::Settings::default();
+    let result = changed(hook, &text, &mut settings);
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
-        hook.note(event, "", None, Some(&sentence(error.chain())));
+        hook.note(event, "", Some(&sentence(error.chain())), &settings);
     }
     let out = result?;
     let out = out.as_ref().map_or(text.as_bytes(), |out| out.as_slice());
     std::io::stdout().write_all(out).context("cannot write the specification to standard output")
 }
 
-/// The changed specification, if anything changes.
-fn changed(hook: &Hook, text: &str) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+/// The changed specification, if anything changes. Leaves what the configuration says of the audit log in `settings`.
+fn changed(hook: &Hook, text: &str, settings: &mut audit::Settings) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
     if !oci::mentions_us(text) {
         return Ok(None);
     }
     let spec = Spec::parse(text, Path::new("the specification on standard input"))?;
     let config = config::load(&hook.site.config)?;
+    settings.clone_from(&config.audit);
     let in_spec = config.env_in_spec;
     let input = Input {
         site: &hook.site,
@@ -54,7 +57,7 @@ fn changed(hook: &Hook, text: &str) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>
     let prepared = pipeline::prepare(&input, &mut journal)?;
     let Some(mut prepared) = prepared else {
         if journal.ignored {
-            hook.note(Event::Ignored, "", None, journal.warnings.first().map(String::as_str));
+            hook.note(Event::Ignored, "", journal.warnings.first().map(String::as_str), settings);
         }
         return Ok(None);
     };
@@ -65,7 +68,11 @@ fn changed(hook: &Hook, text: &str) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>
     let ledger = Ledger::at(&hook.site.runtime);
     ledger.make()?;
     deliver::carry_out(&mut prepared.plan, &ledger, &mut prepared.record)?;
-    hook.note(Event::Delivered, "", Some(&prepared.record), None);
-    reap_some(&ledger, &prepared.record.id);
+    // What is delivered has no container yet; nobody else knows its name.
+    if let Err(error) = Entry::of(Event::Delivered, &prepared.record).write(&hook.site.state, settings) {
+        ledger::clean_up(&ledger, &prepared.record);
+        return Err(error.into());
+    }
+    audit::gone(&ledger::reap_some(&ledger, &prepared.record.id), &hook.site.state);
     Ok(Some(prepared.plan.change.apply(&spec, None)))
 }

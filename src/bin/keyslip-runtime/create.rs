@@ -8,9 +8,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use keyslip::audit::{self, Entry, Event};
 use keyslip::deliver::EnvWay;
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, Event, Key, Ledger, Liveness, Phase, Process, Record, SandboxId};
+use keyslip::ledger::{self, Key, Ledger, Liveness, Phase, Process, Record, SandboxId};
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
@@ -33,20 +34,33 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     }
     sys::secure_stdio();
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
-    let result = start(shim, &site, &root, &bundle, &path, &text);
+    let mut settings = audit::Settings::default();
+    let result = start(shim, &site, &root, &bundle, &path, &text, &mut settings);
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
-        note(shim, &site, event, None, Some(&sentence(error.chain())));
+        let (container, reason) = (name(shim.call.container()), sentence(error.chain()));
+        let entry = Entry::new(event, &shim.installed.engine, &container).because(&reason);
+        let _ = entry.write(&site.state, &settings);
     }
     result
 }
 
-fn start(shim: &Shim<'_>, site: &Site, root: &Path, bundle: &Path, path: &Path, text: &str) -> anyhow::Result<i32> {
+/// Leaves what the configuration says of the audit log in `settings`, whatever comes after it.
+fn start(
+    shim: &Shim<'_>,
+    site: &Site,
+    root: &Path,
+    bundle: &Path,
+    path: &Path,
+    text: &str,
+    settings: &mut audit::Settings,
+) -> anyhow::Result<i32> {
     let spec = Spec::parse(text, path)?;
     if is_prepared(&Ledger::at(&site.runtime), &spec) {
         return pass_on(shim, path, text);
     }
     let config = config::load(&site.config)?;
+    settings.clone_from(&config.audit);
     let input = Input {
         site,
         config: &config,
@@ -68,7 +82,9 @@ fn start(shim: &Shim<'_>, site: &Site, root: &Path, bundle: &Path, path: &Path, 
         return deliver_and_create(shim, site, bundle, &spec, prepared);
     }
     if journal.ignored {
-        note(shim, site, Event::Ignored, None, journal.warnings.first().map(String::as_str));
+        let (container, reason) = (name(shim.call.container()), journal.warnings.first().map(String::as_str));
+        let entry = Entry::new(Event::Ignored, &shim.installed.engine, &container);
+        let _ = entry.because_of(reason).write(&site.state, &config.audit);
     }
     pass_on(shim, path, text)
 }
@@ -102,11 +118,6 @@ fn pass_on(shim: &Shim<'_>, path: &Path, text: &str) -> anyhow::Result<i32> {
     shim.pass_with(&shim.call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))
 }
 
-/// Writes a line into the audit log.
-fn note(shim: &Shim<'_>, site: &Site, event: Event, record: Option<&Record>, reason: Option<&str>) {
-    ledger::audit(&site.state, event, &shim.installed.engine, &name(shim.call.container()), record, reason);
-}
-
 /// Carries the plan out, runs the runtime and keeps the books.
 fn deliver_and_create(
     shim: &Shim<'_>,
@@ -121,25 +132,25 @@ fn deliver_and_create(
     deliver::carry_out(&mut plan, &ledger, &mut record)?;
     // While this is held, nobody takes the container for a dead one.
     let _held = ledger.hold(&record.id);
-    let foreground = ends_with_the_call(&shim.call);
-    if foreground {
-        note(shim, site, Event::Delivered, Some(&record), None);
+    // Before the runtime gets it: there may be no delivery without a line about it.
+    if let Err(error) = Entry::of(Event::Delivered, &record).write(&site.state, &record.audit) {
+        ledger::clean_up(&ledger, &record);
+        return Err(error.into());
     }
+    let foreground = ends_with_the_call(&shim.call);
     // From here on whatever fails is undone in one place.
     let outcome = hand_over(shim, &ledger, bundle, spec, plan, &mut record);
     let started = matches!(outcome, Ok(sys::Ended::Exited(0)));
     if foreground || !started {
         ledger::clean_up(&ledger, &record);
     }
-    let event = match (foreground, started) {
-        (true, _) => Event::Cleaned,
-        (false, true) => Event::Delivered,
-        (false, false) => Event::Failed,
-    };
-    if outcome.is_ok() {
-        note(shim, site, event, Some(&record), None);
+    if foreground {
+        let _ = Entry::of(Event::Cleaned, &record).write(&site.state, &record.audit);
+    } else if !started && outcome.is_ok() {
+        let entry = Entry::of(Event::Failed, &record).because("the runtime has not made it");
+        let _ = entry.write(&site.state, &record.audit);
     }
-    ledger::reap_some(&ledger, &record.id);
+    audit::gone(&ledger::reap_some(&ledger, &record.id), &site.state);
     outcome.map(sys::Ended::code)
 }
 

@@ -1,6 +1,7 @@
 //! `delete`: comes once, twice or never, also after a failed create. A checkpoint may be the end as well.
 
-use keyslip::ledger::{self, Event, Ledger, Liveness, Record};
+use keyslip::audit::{Entry, Event};
+use keyslip::ledger::{self, Ledger, Liveness, Record};
 use keyslip::site::Site;
 use keyslip::sys::Ended;
 use std::path::Path;
@@ -44,7 +45,7 @@ pub fn after_checkpoint(shim: &Shim<'_>) -> anyhow::Result<i32> {
 fn clean_up(ledger: &Ledger, record: &Record) {
     ledger::clean_up(ledger, record);
     if let Ok(site) = Site::here(std::env::var_os("HOME").as_ref().map(Path::new)) {
-        ledger::audit(&site.state, Event::Cleaned, &record.engine, &record.container, Some(record), None);
+        let _ = Entry::of(Event::Cleaned, record).write(&site.state, &record.audit);
     }
 }
 
@@ -54,7 +55,7 @@ fn several(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let ended = shim.supervise(shim.call.argv())?;
     for record in ledger.records() {
         if record.runtime == shim.installed.real && ledger::liveness(&ledger, &record) == Liveness::Dead {
-            ledger::clean_up(&ledger, &record);
+            clean_up(&ledger, &record);
         }
     }
     Ok(ended.code())

@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::io::Write;
 
+use keyslip::audit::tell_syslog;
 use keyslip::clock::Instant;
 use keyslip::config::Level;
 use keyslip::journal::{Journal, sentence};
 use keyslip::json::quote;
-use keyslip::ledger::tell_syslog;
 
 use crate::{Shim, create};
 

@@ -71,7 +71,7 @@ fn examine(args: &Args) -> Vec<Finding> {
         Err(error) => {
             findings.push(settings::unreadable(&error));
             findings.extend(engines::judge(&engines::observe(&Config::default(), &site)));
-            findings.extend(leftovers::judge(&leftovers::observe(&site, None)));
+            findings.extend(leftovers::judge(&leftovers::observe(&Config::default(), &site, None)));
             return findings;
         }
     };
@@ -80,7 +80,7 @@ fn examine(args: &Args) -> Vec<Finding> {
     let engines = engines::observe(&config, &site);
     findings.extend(engines::judge(&engines));
     let store = store_of(&config, &site).ok();
-    findings.extend(leftovers::judge(&leftovers::observe(&site, store.as_ref())));
+    findings.extend(leftovers::judge(&leftovers::observe(&config, &site, store.as_ref())));
     if let Some(only) = &args.probe {
         let around = probe::Surroundings {
             site: &site,

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use keyslip::audit::{Entry, Event};
 use keyslip::config;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::Journal;
 use keyslip::json::{get, quote, set};
-use keyslip::ledger::{self, Event, Ledger};
+use keyslip::ledger::{self, Ledger};
 use keyslip::names::AgentRef;
 use keyslip::oci::{self, Spec};
 use keyslip::pipeline::{self, Input};
@@ -70,12 +71,15 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
     ledger.make()?;
     deliver::carry_out(&mut prepared.plan, &ledger, &mut prepared.record)?;
     let changed = prepared.plan.change.apply_without_values(&spec, None);
-    let written = with_hooks(&changed, &hook, site).and_then(|text| replace(&path, &text));
+    let delivered = Entry::of(Event::Delivered, &prepared.record).write(&site.state, &config.audit);
+    let written = delivered
+        .map_err(anyhow::Error::from)
+        .and_then(|()| with_hooks(&changed, &hook, site))
+        .and_then(|text| replace(&path, &text));
     if let Err(error) = written {
         ledger::clean_up(&ledger, &prepared.record);
         return Err(error);
     }
-    ledger::audit(&site.state, Event::Delivered, "bare", "", Some(&prepared.record), None);
     for warning in &prepared.record.warnings {
         eprintln!("warning: {}", crate::output::plain(warning));
     }

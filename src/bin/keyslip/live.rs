@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use keyslip::audit::{self, Entry, Event};
 use keyslip::config;
-use keyslip::ledger::{self, Event, Ledger, Liveness, Record, liveness};
+use keyslip::ledger::{Ledger, Liveness, Record, liveness};
 use keyslip::lifetime::{self, Change, Revoked, Synced};
 use keyslip::names::AgentRef;
 use keyslip::site::Site;
@@ -49,6 +50,17 @@ pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// By the audit rules that hold now, whatever held when it was made.
+fn sync_one(
+    ledger: &Ledger,
+    record: &mut Record,
+    config: &config::Config,
+    site: &Site,
+) -> Result<Synced, lifetime::Error> {
+    record.audit.clone_from(&config.audit);
+    lifetime::sync(ledger, record, config, site)
+}
+
 /// Brings the store's state into every container that runs.
 pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
     let config = config::load(&site.config)?;
@@ -58,13 +70,13 @@ pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
         // What another command has just changed is read again.
         let _changing = ledger.change(&record.id);
         let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
-        let synced = lifetime::sync(&ledger, &mut record, &config, site).unwrap_or_else(|error| Synced {
+        let synced = sync_one(&ledger, &mut record, &config, site).unwrap_or_else(|error| Synced {
             container: record.container.clone(),
             problems: vec![error.to_string()],
             ..Synced::default()
         });
-        if synced.changes.iter().any(|(_, change)| matches!(change, Change::Updated | Change::Filled)) {
-            ledger::audit(&site.state, Event::Synced, &record.engine, &record.container, Some(&record), None);
+        for problem in &synced.problems {
+            let _ = Entry::of(Event::Failed, &record).because(problem).write(&site.state, &config.audit);
         }
         results.push(synced);
     }
@@ -148,6 +160,7 @@ fn revoke_from(ledger: &Ledger, records: Vec<Record>, wanted: impl Fn(Option<&Ag
     for record in records {
         let _changing = ledger.change(&record.id);
         let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
+        let before = record.clone();
         // One container must not keep the others from being revoked.
         let revoked = match lifetime::revoke(ledger, &mut record, &wanted) {
             Ok(revoked) => revoked,
@@ -157,11 +170,25 @@ fn revoke_from(ledger: &Ledger, records: Vec<Record>, wanted: impl Fn(Option<&Ag
             }
         };
         if !revoked.taken.is_empty() {
-            ledger::audit(&site.state, Event::Revoked, &record.engine, &record.container, Some(&record), None);
+            if let Err(error) = taken(&before, &record).write(&site.state, &record.audit) {
+                done.problems.push(format!("{:.24}: {error}", record.container));
+            }
             done.results.push(revoked);
         }
     }
     done
+}
+
+/// The line about what `before` has and `after` has no more.
+fn taken<'a>(before: &'a Record, after: &Record) -> Entry<'a> {
+    let mut line = Entry::new(Event::Revoked, &before.engine, &before.container);
+    for (had, _) in before.agents.iter().zip(&after.agents).filter(|(had, has)| had.status != has.status) {
+        line = line.agent(&had.agent, had.login.as_ref().unwrap_or(&had.account), had.fingerprint.as_deref());
+    }
+    for (had, _) in before.secrets.iter().zip(&after.secrets).filter(|(had, has)| had.status != has.status) {
+        line = line.secret(&had.name);
+    }
+    line
 }
 
 /// Prints what was taken away, and what nobody can take away.
@@ -179,7 +206,9 @@ pub fn print_revoked(results: &[Revoked]) {
 
 /// Removes what containers left behind that are gone.
 pub fn sweep(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
-    let swept = lifetime::sweep(&Ledger::at(&site.runtime));
+    let swept = lifetime::sweep(&Ledger::at(&site.runtime), |record| {
+        audit::gone(std::slice::from_ref(record), &site.state);
+    });
     if format.json {
         output::json(&swept)?;
     } else {

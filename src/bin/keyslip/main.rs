@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod auth;
 mod cdi;
 mod credential;
@@ -42,6 +43,9 @@ enum Command {
     /// Log in; show, switch, renew, import and remove logins.
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Write a line of the audit log for the runtime shim and the hooks.
+    #[command(subcommand, hide = true)]
+    Audit(audit::Audit),
     /// Answer questions of the runtime shim and the hooks about keyrings and credential helpers.
     #[command(subcommand, hide = true)]
     Credential(credential::Credential),
@@ -98,12 +102,14 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match &command {
         Command::Credential(command) => return credential::run(command),
+        Command::Audit(command) => return audit::run(command),
         Command::Doctor(args) => return doctor::run(args),
         _ => {}
     }
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     match command {
         Command::Auth(command) => auth::run(&command, &site),
+        Command::Audit(command) => audit::run(&command),
         Command::Credential(command) => credential::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Plan(args) => plan::run(&args, &site),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use keyslip::agent;
+use keyslip::audit::{Problem, problems};
 use keyslip::clock::DAY;
 use keyslip::config;
-use keyslip::ledger::{Problem, problems};
 use keyslip::site::Site;
 use keyslip::source::store_of;
 use keyslip::sys::is_memory_backed;
@@ -42,7 +42,7 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
         runtime: site.runtime.clone(),
         logins,
         containers,
-        problems: problems(&site.state, DAY),
+        problems: problems(&site.state, &config.audit, DAY),
         next,
     };
     if format.json {

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use anyhow::bail;
 use keyslip::agent::Definition;
+use keyslip::audit::{Entry, Event};
 use keyslip::clock::{Instant, span};
 use keyslip::config::Config;
+use keyslip::ledger::Fingerprinter;
 use keyslip::lifetime::{Change, Synced};
 use keyslip::names::{Account, AgentName, AgentRef};
 use keyslip::renew::{self, Http, Job, Limits, Outcome, Vault};
 use keyslip::secret::Secret;
 use keyslip::site::Site;
-use keyslip::source::{Custody, Entry, Kept, Store};
+use keyslip::source::{self, Custody, Kept, Store};
 use serde::Serialize;
 
 use crate::live;
@@ -67,6 +69,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
             // A new login, or none, is there now; the renewed one must not stay in the keyring.
             vault.custody.drop_kept((&login.agent, &login.account), &kept)?;
         }
+        note(&login, &refreshed, &vault.custody, store, config, site);
         // What is not Keyslip's to renew is of interest to whoever asks for it.
         if args.agent.is_some() || !matches!(refreshed.outcome, "not-ours" | "gone") {
             if !args.format.json {
@@ -118,11 +121,11 @@ struct InCustody<'a> {
 }
 
 impl Vault for InCustody<'_> {
-    fn open(&self, entry: &Entry) -> Result<Secret, String> {
+    fn open(&self, entry: &source::Entry) -> Result<Secret, String> {
         self.custody.open((&self.login.agent, &self.login.account), entry)
     }
 
-    fn seal(&self, entry: &Entry, login: &Secret) -> Result<Kept, String> {
+    fn seal(&self, entry: &source::Entry, login: &Secret) -> Result<Kept, String> {
         let name = (&self.login.agent, &self.login.account);
         let kept = self.custody.keep_again(name, entry, login).map_err(|error| error.to_string())?;
         self.sealed.set(Some(kept.clone()));
@@ -154,6 +157,21 @@ fn refresh(login: &AgentRef, args: &Args, store: &Store, http: &Http, vault: &dy
             Refreshed { agent, account, outcome: "failed", expires_at: None, problem: Some(problem), log_in_again }
         }
     }
+}
+
+/// Writes a line into the audit log about what was renewed, or could not be.
+fn note(login: &AgentRef, refreshed: &Refreshed, custody: &Custody<'_>, store: &Store, config: &Config, site: &Site) {
+    let event = match refreshed.outcome {
+        "renewed" | "recovered" => Event::Refreshed,
+        "failed" => Event::Failed,
+        _ => return,
+    };
+    let name = (&login.agent, &login.account);
+    let entry = store.read(name.0, name.1).ok().flatten();
+    let value = entry.and_then(|entry| custody.open(name, &entry).ok());
+    let print = value.and_then(|value| Fingerprinter::open(&site.state).of(&value));
+    let line = Entry::new(event, "", "").agent(name.0, name.1, print.as_deref());
+    let _ = line.because_of(refreshed.problem.as_deref()).write(&site.state, &config.audit);
 }
 
 fn print(login: &AgentRef, refreshed: &Refreshed) {
