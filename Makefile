@@ -10,7 +10,7 @@ STATIC     := -C target-feature=+crt-static -C relocation-model=static
 BIN        := build/bin
 TARGET     := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build demo test test-youki lint bench install uninstall clean
+.PHONY: help setup build demo test test-youki lint fuzz-smoke bench install uninstall clean
 
 help:
 	@echo 'make setup      install what this machine lacks (Debian packages, cargo-nextest)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test       everything, real engines included'
 	@echo 'make test-youki youki, which is built for it first (15 minutes)'
 	@echo 'make lint       rustfmt, clippy, cargo-deny'
+	@echo 'make fuzz-smoke each fuzz target for a minute'
 	@echo 'make bench      instruction counts of the static programs'
 	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
 
@@ -51,6 +52,10 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@tests/lab/deny
+
+# A minute for each reader of text that somebody else wrote.
+fuzz-smoke: setup
+	@tests/lab/fuzz 60
 
 bench: setup build
 	@benches/instructions
