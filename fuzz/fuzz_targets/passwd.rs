@@ -7,7 +7,12 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|parts: (&str, &str)| {
     let (text, name) = parts;
     if let Some((uid, home)) = passwd(text, name) {
-        let line = text.split('\n').find(|line| line.split(':').next() == Some(name)).expect("a line of that name");
-        assert!(line.split(':').nth(2).is_some_and(|number| number.parse() == Ok(uid)) && line.contains(&home), "{line}");
+        let is_it = |line: &str| {
+            let fields: Vec<&str> = line.split(':').collect();
+            fields[0] == name
+                && fields.get(2).is_some_and(|number| number.parse() == Ok(uid))
+                && fields.get(5) == Some(&home.as_str())
+        };
+        assert!(text.split('\n').any(is_it), "{uid} {home}");
     }
 });

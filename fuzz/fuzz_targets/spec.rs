@@ -37,7 +37,10 @@ fuzz_target!(|text: &str| {
     let without = change().apply_without_values(&spec, Some(Path::new("/bundle")));
     assert!(!String::from_utf8_lossy(&without).contains("sk-ant-oat01-FAKE") || text.contains("sk-ant-oat01-FAKE"));
     // Numbers and nesting that serde_json's own values cannot hold are none of our business.
-    let (Ok(mut before), Ok(mut after)) = (serde_json::from_str::<Value>(text), serde_json::from_str::<Value>(changed)) else { return };
+    let (Ok(mut before), Ok(mut after)) = (serde_json::from_str::<Value>(text), serde_json::from_str::<Value>(changed))
+    else {
+        return;
+    };
     for value in [&mut before, &mut after] {
         for key in ["mounts", "annotations"] {
             value[key] = json!(null);

@@ -239,3 +239,18 @@ pub fn gone(records: &[Record], state: &Path) {
         let _ = Entry::of(Event::Cleaned, record).because("it was found gone").write(state, &record.audit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_chose_is_cut_between_characters() {
+        let long = "é".repeat(LONGEST);
+        let line = serde_json::to_value(Entry::new(Event::Denied, "bare", &long).because(&long)).unwrap();
+        for member in ["container", "reason"] {
+            assert_eq!(line[member], format!("{}...", "é".repeat(LONGEST / 2)), "{member}");
+        }
+        assert_eq!(serde_json::to_value(Entry::new(Event::Denied, "bare", "c1")).unwrap()["container"], "c1");
+    }
+}

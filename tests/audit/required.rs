@@ -38,7 +38,7 @@ fn without_a_line_there_is_no_delivery_if_it_is_required() {
                 Bare::new(&lab, runtime, &name, &lab.bundle(&format!("{name}h"), &format!("{ASKS} | {HOOKS}")));
             hook.shim = runtime.to_owned();
             lab.configure(&required);
-            lab.ok(obstacle);
+            lab.ok(&format!("rm -rf /mnt/log; {obstacle}"));
             for (way, container) in [("shim", &shim), ("hook", &hook)] {
                 let refused = container.create();
                 assert!(!refused.succeeded(), "{what}, {way}");
