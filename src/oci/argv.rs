@@ -60,7 +60,12 @@ impl<'a> Call<'a> {
         };
         let mut index = 1;
         while let Some(arg) = argv.get(index).map(|arg| arg.to_bytes()) {
-            if arg == b"--" && call.verb.is_some() {
+            if arg == b"--" {
+                // Before the verb it ends the global options, which the verb would do as well.
+                if call.verb.is_none() {
+                    index += 1;
+                    continue;
+                }
                 call.positional.extend(index + 1..argv.len());
                 break;
             }

@@ -36,6 +36,16 @@ fn every_spelling_of_the_bundle_is_read_and_replaced() {
 }
 
 #[test]
+fn two_dashes_before_the_verb_end_the_global_options() {
+    with_call("crun --root /r -- create --bundle /b k1", |call| {
+        assert_eq!((call.command, call.container().unwrap()), (Command::Create, OsStr::new("k1")));
+        assert_eq!(call.bundle(), Path::new("/b"));
+        assert_eq!(joined(&call.with_bundle(Path::new("/new"))), "crun --root /r -- create --bundle /new k1");
+    });
+    with_call("runc --", |call| assert_eq!(call.command, Command::Other));
+}
+
+#[test]
 fn no_bundle_means_the_current_directory() {
     with_call("runc run k1", |call| {
         assert_eq!(call.bundle(), Path::new("."));
