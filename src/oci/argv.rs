@@ -130,10 +130,11 @@ impl<'a> Call<'a> {
         index + 1
     }
 
+    /// The value of the last of these options that has one; the runtime refuses one without.
     fn found(&self, names: &[&str]) -> Option<Found> {
-        let (_, found) =
-            self.options.iter().rev().find(|(name, _)| names.iter().any(|wanted| wanted.as_bytes() == *name))?;
-        found.filter(|found| found.index < self.argv.len())
+        let named = |name: &[u8]| names.iter().any(|wanted| wanted.as_bytes() == name);
+        let values = self.options.iter().rev().filter(|(name, _)| named(name)).filter_map(|(_, found)| *found);
+        values.into_iter().find(|found| found.index < self.argv.len())
     }
 
     fn value(&self, names: &[&str]) -> Option<&'a OsStr> {
