@@ -105,8 +105,9 @@ fn refresh_tokens_stay_and_the_file_beats_a_variable_and_is_beaten_by_another() 
         let sandbox = Sandbox::start(&lab, &client, &wanted);
         let said = sandbox.main();
         let requests = sandbox.api.take();
-        let seen: Vec<String> = requests.iter().flat_map(|request| request.credentials()).collect();
-        assert!(!seen.is_empty() && seen.iter().all(|line| lab.masked(line) == wire), "{said}");
+        let asked = requests.iter().filter(|it| it.target == "api.anthropic.com/v1/messages");
+        let seen: Vec<String> = asked.map(|it| lab.masked(&it.credentials().join(", "))).collect();
+        assert!(!seen.is_empty() && seen.iter().all(|line| line == wire), "{seen:?}: {said}");
         let warning = "OPENCODE_AUTH_CONTENT is set by the container; opencode uses it instead";
         assert_eq!(sandbox.warnings().contains(warning), warned, "{}", sandbox.warnings());
         let file: serde_json::Value =
