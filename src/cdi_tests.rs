@@ -96,7 +96,10 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
     let dir = tempfile::tempdir().unwrap();
     let site = Site::user(rustix::process::geteuid().as_raw(), dir.path());
     let config = Config::default();
-    assert_eq!(devices(&site, &config, &[]).unwrap().agents, agents(&["claude", "codex", "gemini"]));
+    assert_eq!(
+        devices(&site, &config, &[]).unwrap().agents,
+        agents(&["claude", "codex", "copilot", "gemini", "opencode"])
+    );
 
     let store = Store::of(Keeper::of(&config, &site).unwrap());
     for account in ["work", "odd-"] {
@@ -121,11 +124,15 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
         "codex",
         "codex@extra",
         "codex@team",
+        "copilot",
+        "copilot@extra",
         "gemini",
         "gemini@extra",
         "gemini@shared",
         "mine",
         "mine@extra",
+        "opencode",
+        "opencode@extra",
     ];
     assert_eq!(found.agents, agents(&expected));
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::agent::{self, Definition, Kind, Rendering, render, render_pending, render_secret};
+use crate::agent::{self, Definition, Kind, Rendering, TokenEnd, render, render_pending, render_secret};
 use crate::audit::Event;
 use crate::clock::Instant;
 use crate::config::{self, AgentSettings, Config, OnMissing, Passthrough};
@@ -256,7 +256,20 @@ impl<'a> Finder<'a> {
                 order.rendering = order.definition.as_ref().map(render_pending).unwrap_or_default();
             }
         }
+        if settings.trust_workspace {
+            self.trust(&mut order);
+        }
         Ok(order)
+    }
+
+    /// Adds the settings by which the agent trusts every directory.
+    fn trust(&mut self, order: &mut AgentOrder) {
+        let trust = order.definition.as_ref().map(|definition| definition.trust.as_slice()).unwrap_or_default();
+        if trust.is_empty() {
+            let agent = &order.agent.agent;
+            self.journal.warn(format!("trust_workspace has no effect for {agent}: its definition has no trust"));
+        }
+        order.rendering.settings.extend_from_slice(trust);
     }
 
     fn fill(&mut self, order: &mut AgentOrder, settings: &AgentSettings, credential: Credential) -> Result<(), Error> {
@@ -272,8 +285,12 @@ impl<'a> Finder<'a> {
                 redirect_env: definition.redirect_env,
                 shadow_settings: definition.shadow_settings,
                 settings: definition.settings,
-                files: Vec::new(),
+                ..Rendering::default()
             };
+            if let Some(kind) = shadowing {
+                let end = TokenEnd::of(&order.rendering.env[0].value);
+                order.rendering.add_settings(kind, end);
+            }
         } else if let (Some(definition), Some(kind)) = (&order.definition, kind) {
             let kind = &self.as_passed_through(kind, &credential);
             order.rendering = render(&agent, definition, kind, &credential.value, credential.expires, self.with_env)?;

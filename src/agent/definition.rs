@@ -22,6 +22,9 @@ pub struct Definition {
     /// Settings that keep it from asking before it starts.
     #[serde(default)]
     pub settings: Vec<SettingsFile>,
+    /// Settings that make it trust every directory, for containers whose operator says so (`trust_workspace`).
+    #[serde(default)]
+    pub trust: Vec<SettingsFile>,
     /// The ways to log in, the best one first.
     #[serde(default)]
     pub methods: Vec<Method>,
@@ -205,9 +208,15 @@ pub struct Recognise {
     /// What it begins with.
     #[serde(default)]
     pub prefix: Option<String>,
+    /// What it does not begin with, where another vendor's begin with the same.
+    #[serde(default)]
+    pub except: Option<String>,
     /// A member it has, as `outer.inner`.
     #[serde(default)]
     pub member: Option<String>,
+    /// A member that each of its members has: an object of logins by their providers' names.
+    #[serde(default)]
+    pub each_member: Option<String>,
 }
 
 /// Where a credential says until when it is valid.
@@ -248,7 +257,7 @@ pub struct CredentialFile {
     /// JSON with places to fill in.
     #[serde(default)]
     pub template: Option<String>,
-    /// Members that are emptied: refresh tokens.
+    /// Members that are emptied, where there is an object they belong into: refresh tokens.
     #[serde(default)]
     pub blank: Vec<String>,
     /// Members that are set to a JSON value.
@@ -265,8 +274,9 @@ pub struct CredentialFile {
     pub only_without_env: bool,
 }
 
-/// A settings file of the agent, into which values are merged where they are missing. Nothing in
-/// it is secret.
+/// A settings file of the agent, into which values are merged where they are missing. A list gets what it
+/// lacks. The settings of a kind may hold `{{token_end_20}}`, the last 20 characters of the credential, by
+/// which Claude Code remembers that a key may be used; see [`super::TokenEnd`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettingsFile {

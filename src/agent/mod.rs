@@ -9,6 +9,7 @@ mod definition;
 mod expiry;
 mod outer;
 mod render;
+mod token_end;
 
 pub use definition::{
     ConfigDir, CredentialFile, Definition, ExpiryUnit, HostLogin, KeychainItem, Kind, Method, MovedBy, Recognise,
@@ -17,6 +18,7 @@ pub use definition::{
 pub use expiry::{expires_at, is_renewed_inside};
 pub use outer::{has_refresh_token, only_the_login, unwrap, without_refresh_token};
 pub use render::{EMPTY, RenderedFile, Rendering, render, render_pending, render_secret};
+pub use token_end::TokenEnd;
 
 #[cfg(test)]
 use std::fs;
@@ -132,9 +134,12 @@ impl Definition {
     /// What it takes, for a message.
     #[must_use]
     pub fn kinds_text(&self) -> String {
-        let each = |kind: &Kind| match &kind.recognise.prefix {
-            Some(prefix) => format!("{} ({prefix}…)", kind.title),
-            None => format!("{} (JSON with {})", kind.title, kind.recognise.member.as_deref().unwrap_or("?")),
+        let each = |kind: &Kind| match &kind.recognise {
+            Recognise { prefix: Some(prefix), .. } => format!("{} ({prefix}…)", kind.title),
+            Recognise { each_member: Some(member), .. } => format!("{} (JSON, each with {member})", kind.title),
+            Recognise { member, .. } => {
+                format!("{} (JSON with {})", kind.title, member.as_deref().unwrap_or("?"))
+            }
         };
         self.kinds.iter().map(each).collect::<Vec<_>>().join(", ")
     }
@@ -142,7 +147,7 @@ impl Definition {
     /// What the types alone cannot promise.
     fn check(&self) -> Result<(), String> {
         let kinds = self.kinds.iter();
-        let settings = self.settings.iter().chain(kinds.clone().flat_map(|kind| &kind.settings));
+        let settings = self.settings.iter().chain(&self.trust).chain(kinds.clone().flat_map(|kind| &kind.settings));
         for path in
             kinds.clone().flat_map(|kind| &kind.files).map(|file| &file.path).chain(settings.map(|file| &file.path))
         {
@@ -153,16 +158,26 @@ impl Definition {
         for name in kinds.clone().flat_map(|kind| kind.env.keys()) {
             name.parse::<EnvName>().map_err(|error| error.to_string())?;
         }
-        let blind = kinds.clone().find(|kind| kind.recognise.prefix.is_none() && kind.recognise.member.is_none());
-        blind.map_or(Ok(()), |kind| Err(format!("kind {} needs recognise.prefix or recognise.member", kind.name)))
+        let blind = kinds.clone().find(|kind| {
+            let Recognise { prefix, member, each_member, .. } = &kind.recognise;
+            prefix.is_none() && member.is_none() && each_member.is_none()
+        });
+        blind.map_or(Ok(()), |kind| {
+            Err(format!("kind {} needs recognise.prefix, recognise.member or recognise.each_member", kind.name))
+        })
     }
 }
 
 impl Recognise {
     fn fits(&self, text: &str) -> bool {
         let prefix = self.prefix.as_deref().is_none_or(|prefix| text.starts_with(prefix));
+        let except = self.except.as_deref().is_some_and(|except| text.starts_with(except));
         let member = self.member.as_deref().is_none_or(|member| member_text(text, member).is_some());
-        prefix && member
+        let each = self.each_member.as_deref().is_none_or(|member| {
+            let has = |value: &str| member_text(value, member).is_some();
+            json::Object::read(text).is_ok_and(|it| !it.0.is_empty() && it.0.iter().all(|it| has(it.value.get())))
+        });
+        prefix && !except && member && each
     }
 }
 

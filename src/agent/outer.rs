@@ -66,21 +66,33 @@ fn roots(kind: &Kind) -> Vec<&str> {
 /// Whether `login` has a refresh token, and not only the place of one.
 #[must_use]
 pub fn has_refresh_token(kind: &Kind, login: &Secret) -> bool {
-    let raw = kind.refresh.as_ref().and_then(|refresh| member_text(login.expose_text()?, &refresh.token));
-    raw.is_some_and(|raw| raw != "\"\"" && raw != "null")
+    let Some(text) = login.expose_text() else { return false };
+    refresh_tokens(kind).any(|token| member_text(text, token).is_some_and(|raw| raw != "\"\"" && raw != "null"))
 }
 
 /// `login` with an empty refresh token. It is set even where it is empty already: Codex takes an empty
 /// one, and no other. Nothing when it cannot be taken out: then nothing may be done with the login.
 #[must_use]
 pub fn without_refresh_token(kind: &Kind, login: Secret) -> Option<Secret> {
-    let Some(refresh) = &kind.refresh else { return Some(login) };
-    let (text, path) = (login.expose_text()?, refresh.token.split('.').collect::<Vec<_>>());
-    if json::get(text, &path).ok()?.is_none() {
-        return Some(login);
+    let mut login = login;
+    for token in refresh_tokens(kind) {
+        let (text, path) = (login.expose_text()?, token.split('.').collect::<Vec<_>>());
+        if json::get(text, &path).ok()?.is_none() {
+            continue;
+        }
+        if let Some(mut blanked) = json::set(text, &path, "\"\"", true).ok()? {
+            login = Secret::new(std::mem::take(&mut *blanked));
+        }
     }
-    let blanked = json::set(text, &path, "\"\"", true).ok()?;
-    Some(blanked.map_or(login, |mut blanked| Secret::new(std::mem::take(&mut *blanked))))
+    Some(login)
+}
+
+/// The members that hold refresh tokens: the one by which the login is renewed, and those that are emptied in
+/// every container.
+fn refresh_tokens(kind: &Kind) -> impl Iterator<Item = &str> {
+    let whole = kind.files.iter().filter(|file| file.member.is_none());
+    let renewing = kind.refresh.iter().map(|refresh| refresh.token.as_str());
+    renewing.chain(whole.flat_map(|file| &file.blank).map(String::as_str))
 }
 
 fn string(text: &str, member: &str) -> Option<Secret> {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, ShadowSettings, member_text};
+use super::{CredentialFile, Definition, Error, Kind, MovedBy, SettingsFile, ShadowSettings, TokenEnd, member_text};
 use crate::clock::{DAY, Instant};
 use crate::json;
 use crate::names::{AgentName, EnvName};
@@ -24,12 +24,24 @@ pub struct Rendering {
     pub files: Vec<RenderedFile>,
     /// Settings to merge.
     pub settings: Vec<SettingsFile>,
+    /// What stands for `{{token_end_20}}` in them.
+    pub token_end: Option<TokenEnd>,
     /// Variables that the agent would use in place of ours.
     pub shadow_env: Vec<String>,
     /// Variables that would send the credential somewhere else.
     pub redirect_env: Vec<String>,
     /// Settings that would do one or the other.
     pub shadow_settings: Vec<ShadowSettings>,
+}
+
+impl Rendering {
+    /// Adds the settings of a kind. Those that name the end of a credential are left out where there is none.
+    pub fn add_settings(&mut self, kind: &Kind, token_end: Option<TokenEnd>) {
+        let fits =
+            |file: &&SettingsFile| token_end.is_some() || !file.set.values().any(|it| it.contains(TokenEnd::PLACE));
+        self.settings.extend(kind.settings.iter().filter(fits).cloned());
+        self.token_end = token_end;
+    }
 }
 
 /// A file with a credential in it.
@@ -85,8 +97,8 @@ pub fn render(
             pending: false,
         });
     }
-    let settings = definition.settings.iter().chain(&kind.settings);
-    rendering.settings = settings.cloned().collect();
+    rendering.settings = definition.settings.clone();
+    rendering.add_settings(kind, rendering.env.first().and_then(|var| TokenEnd::of(&var.value)));
     Ok(rendering)
 }
 
@@ -150,7 +162,8 @@ fn content(agent: &AgentName, file: &CredentialFile, text: &str, expires: Option
         None => text,
     };
     let mut out = Zeroizing::new(part.as_bytes().to_vec());
-    let blanks = file.blank.iter().map(|member| (member.as_str(), "\"\""));
+    let belongs = |member: &&String| has_place(part, member);
+    let blanks = file.blank.iter().filter(belongs).map(|member| (member.as_str(), "\"\""));
     let sets = file.set.iter().map(|(member, value)| (member.as_str(), value.as_str()));
     for (member, value) in blanks.chain(sets) {
         let path: Vec<&str> = member.split('.').collect();
@@ -160,6 +173,11 @@ fn content(agent: &AgentName, file: &CredentialFile, text: &str, expires: Option
         }
     }
     Ok(Secret::new(std::mem::take(&mut *out)))
+}
+
+/// Whether there is an object that `member` belongs into.
+fn has_place(text: &str, member: &str) -> bool {
+    member.rsplit_once('.').is_none_or(|(outer, _)| member_text(text, outer).is_some())
 }
 
 /// Fills in `"{{token}}"`, as a JSON string, and `"{{expires_ms}}"`, as a number.

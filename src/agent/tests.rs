@@ -15,7 +15,7 @@ fn text(file: &RenderedFile) -> &str {
 
 #[test]
 fn every_definition_that_ships_is_sound() {
-    assert_eq!(built_in_names(), "claude, codex, gemini");
+    assert_eq!(built_in_names(), "claude, codex, copilot, gemini, opencode");
     for agent in built_in() {
         let definition = Definition::find(&agent, Path::new("/nonexistent")).unwrap().unwrap();
         definition.check().unwrap();

@@ -241,6 +241,8 @@ pub(super) struct AgentTable {
     pub auth_env_var: Option<EnvName>,
     pub host_config_dir: Option<String>,
     pub host_config_dir_read_only: Option<bool>,
+    #[serde(default)]
+    pub trust_workspace: bool,
 }
 
 impl Allow {

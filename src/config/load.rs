@@ -283,6 +283,7 @@ impl Merged {
             auth_env_var: table.auth_env_var,
             host_config_dir: table.host_config_dir,
             host_config_dir_read_only: table.host_config_dir_read_only,
+            trust_workspace: table.trust_workspace,
         })
     }
 

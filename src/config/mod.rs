@@ -83,6 +83,9 @@ pub struct AgentSettings {
     /// Whether the container may write what is shared; without a word, only data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_config_dir_read_only: Option<bool>,
+    /// Whether the agent is told to trust every directory of the container, without asking.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust_workspace: bool,
 }
 
 impl AgentSettings {

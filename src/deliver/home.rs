@@ -5,13 +5,16 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
 use super::Error;
 use super::mountpoint::{Kind, Mountpoint};
 use super::order::AgentOrder;
 use super::place::{Surroundings, Target};
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
-use crate::agent::{MovedBy, RenderedFile, SettingsFile, member_text};
+use crate::agent::{MovedBy, RenderedFile, SettingsFile, TokenEnd, member_text};
 use crate::json;
 use crate::ledger::FileRecord;
 use crate::lifetime::in_place;
@@ -72,13 +75,23 @@ fn one_credential(
 
 /// Plans the settings of an agent: the file as the container has it, with the missing values
 /// merged in. Settings are a convenience; what is in their way is a warning.
-pub(super) fn settings(plan: &mut Plan, around: &Surroundings<'_>, spec: &Spec<'_>, order: &AgentOrder) {
+/// Returns the copies that hold the end of the credential.
+pub(super) fn settings(
+    plan: &mut Plan,
+    around: &Surroundings<'_>,
+    spec: &Spec<'_>,
+    order: &AgentOrder,
+) -> Vec<PathBuf> {
+    let mut with_end = Vec::new();
     for file in &order.rendering.settings {
         let path = location(around, spec, &file.path, file.moved_by.as_ref());
-        if let Err(error) = one_settings_file(plan, around, &path, file, order) {
-            plan.warnings.push(format!("{} may ask before it starts: {error}", order.agent));
+        match one_settings_file(plan, around, &path, file, order) {
+            Ok(Some(host)) if file.set.values().any(|value| value.contains(TokenEnd::PLACE)) => with_end.push(host),
+            Ok(_) => {}
+            Err(error) => plan.warnings.push(format!("{} may ask before it starts: {error}", order.agent)),
         }
     }
+    with_end
 }
 
 fn one_settings_file(
@@ -87,15 +100,18 @@ fn one_settings_file(
     path: &Path,
     file: &SettingsFile,
     order: &AgentOrder,
-) -> Result<(), Error> {
+) -> Result<Option<PathBuf>, Error> {
     let what = format!("the settings of {}", order.agent);
+    let end = order.rendering.token_end.as_ref();
     // Two agents, or two kinds of settings, may share a file: later values join the earlier ones.
     let walked = around.tree.walk(path)?;
     if let Some(planned) = plan.settings.iter().position(|(at, _)| *at == walked.path) {
         let index = plan.settings[planned].1;
-        let now = plan.files[index].content.expose_text().unwrap_or("{}").to_owned();
-        plan.files[index].content = merged(&now, file, path, &what)?.unwrap_or_else(|| Secret::from_text(&now));
-        return Ok(());
+        let planned = &mut plan.files[index];
+        if let Some(content) = merged(planned.content.expose_text().unwrap_or("{}"), file, end, path, &what)? {
+            planned.content = content;
+        }
+        return Ok(planned.path.strip_prefix(&plan.dir).ok().map(Path::to_owned));
     }
     let target = around.target(path, Kind::Json, &what)?;
     let of_host = plan.settings_of_host.iter().find(|(at, _)| at == path).and_then(|(_, text)| text.expose_text());
@@ -103,8 +119,8 @@ fn one_settings_file(
         Some(text) => Some(text.to_owned()),
         None => read_as_owner(around, &target.place, path)?,
     };
-    let merged = merged(before.as_deref().unwrap_or("{}"), file, path, &what)?;
-    let Some(content) = merged.or_else(|| of_host.map(Secret::from_text)) else { return Ok(()) };
+    let merged = merged(before.as_deref().unwrap_or("{}"), file, end, path, &what)?;
+    let Some(content) = merged.or_else(|| of_host.map(Secret::from_text)) else { return Ok(None) };
     if of_host.is_none() && before.is_some() && matches!(target.place.base, Base::Volume { .. }) {
         plan.warnings.push(format!(
             "{} lies in a volume and lacks what {} needs; a copy with it is mounted over it, and changes to it end with the container",
@@ -113,7 +129,7 @@ fn one_settings_file(
         ));
     }
     plan.settings.push((target.place.path.clone(), plan.files.len()));
-    put(plan, around, target, content, 0o600, what, false).map(drop)
+    put(plan, around, target, content, 0o600, what, false).map(Some)
 }
 
 /// What settings that the container brings do to the credential, in sentences. A file that cannot be read is none: the
@@ -139,23 +155,50 @@ pub(super) fn shadowing_settings(around: &Surroundings<'_>, spec: &Spec<'_>, ord
 }
 
 /// `text` with the values of `file`; nothing when they are there.
-fn merged(text: &str, file: &SettingsFile, path: &Path, what: &str) -> Result<Option<Secret>, Error> {
-    let mut now = if text.trim().is_empty() { "{}".to_owned() } else { text.to_owned() };
+fn merged(
+    text: &str,
+    file: &SettingsFile,
+    end: Option<&TokenEnd>,
+    path: &Path,
+    what: &str,
+) -> Result<Option<Secret>, Error> {
+    let broken = |error: serde_json::Error| Error::Unusable {
+        path: path.to_owned(),
+        reason: format!("is no JSON object ({error})"),
+        what: what.to_owned(),
+    };
+    let mut now = Zeroizing::new(if text.trim().is_empty() { "{}".to_owned() } else { text.to_owned() });
     let mut changed = text.trim().is_empty();
     for (member, value) in &file.set {
         let keys: Vec<&str> = member.split('.').collect();
-        let set = json::set(&now, &keys, value, false).map_err(|error| Error::Unusable {
-            path: path.to_owned(),
-            reason: format!("is no JSON object ({error})"),
-            what: what.to_owned(),
-        })?;
-        if let Some(text) = set {
-            now = String::from_utf8_lossy(&text).into_owned();
+        let wanted = Zeroizing::new(value.replace(TokenEnd::PLACE, end.map_or("", TokenEnd::expose)));
+        let list = json::get(&now, &keys).map_err(broken)?.and_then(|there| joined(there, &wanted));
+        let set = match list {
+            Some(list) => json::set(&now, &keys, &list, true),
+            None => json::set(&now, &keys, &wanted, false),
+        };
+        if let Some(text) = set.map_err(broken)? {
+            now = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
             changed = true;
         }
     }
     // A file that is mounted is one that is there: "{}" alone is no reason to make one.
-    Ok((changed || text == "{}").then(|| Secret::new(now.into_bytes())))
+    Ok((changed || text == "{}").then(|| Secret::from_text(&now)))
+}
+
+/// The list `there` with what it lacks of the list `wanted`; nothing where one is no list, or nothing is lacking.
+fn joined(there: &str, wanted: &str) -> Option<Zeroizing<String>> {
+    let mut all: Vec<&RawValue> = serde_json::from_str(there).ok()?;
+    let (wanted, length) = (serde_json::from_str::<Vec<&RawValue>>(wanted).ok()?, all.len());
+    for value in wanted {
+        if !all.iter().any(|other| other.get() == value.get()) {
+            all.push(value);
+        }
+    }
+    if all.len() == length {
+        return None;
+    }
+    serde_json::to_string(&all).ok().map(Zeroizing::new)
 }
 
 /// Where a file is: below the home directory, or where a variable of the container moves it.

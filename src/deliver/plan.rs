@@ -138,9 +138,9 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
         let env = variables(&mut plan, spec, agent, &mut holders)?;
         let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
         shared::plan(&mut plan, &around, spec, agent, context.shares.as_deref());
-        home::settings(&mut plan, &around, spec, agent);
+        let with_end = home::settings(&mut plan, &around, spec, agent);
         paths.extend(agent.secret_file.iter().map(|(name, _)| secrets::record(name, &owner)));
-        plan.agents.push(record(agent, env, paths));
+        plan.agents.push(AgentRecord { with_end, ..record(agent, env, paths) });
     }
     match context.env {
         EnvWay::Spec => {}
@@ -236,6 +236,7 @@ fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<FileRecord>) -> Agent
         fingerprint: agent.fingerprint.clone(),
         env,
         files,
+        with_end: Vec::new(),
         settings: agent.settings.clone(),
     }
 }

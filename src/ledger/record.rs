@@ -100,6 +100,9 @@ pub struct AgentRecord {
     pub env: Vec<String>,
     /// Files that hold it.
     pub files: Vec<FileRecord>,
+    /// Settings files, below the container's directory, that hold the end of the credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with_end: Vec<PathBuf>,
     /// The settings it was found by.
     #[serde(default, skip_serializing_if = "AgentSettings::is_default")]
     pub settings: AgentSettings,

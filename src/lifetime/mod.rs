@@ -10,6 +10,7 @@ pub mod in_place;
 mod revoke;
 mod sweep;
 mod sync;
+mod token_end;
 
 pub use revoke::{Revoked, revoke};
 pub use sweep::{Swept, sweep};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::{Error, at, env, in_place};
+use super::{Error, at, env, in_place, token_end};
 use crate::ledger::{Ledger, Record, Status};
 use crate::names::AgentRef;
 
@@ -43,6 +43,7 @@ pub fn revoke(
                 None => remove(&path).map_err(at(&path))?,
             }
         }
+        token_end::follow(&dir, agent, None)?;
         agent.status = Status::Revoked;
         agent.fingerprint = None;
         result.held_in_env.extend(agent.env.iter().cloned());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Error, agent_file, at, env, in_place};
+use super::{Error, agent_file, at, env, in_place, token_end};
 use crate::audit::{self, Entry, Event};
 use crate::config::Config;
 use crate::deliver::AgentOrder;
@@ -181,6 +181,7 @@ fn sync_agent(
         }
     }
     add_secret_file(dir, agent, &order)?;
+    token_end::follow(dir, agent, order.rendering.token_end.as_ref())?;
     env::update(dir, |var| {
         order.rendering.env.iter().find(|new| new.name == var.name).map_or(Some(var.clone()), |new| Some(new.clone()))
     })?;

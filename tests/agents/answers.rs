@@ -56,6 +56,9 @@ pub fn to(request: &Request, state: &State) -> Answer {
         }
         // Before it uses a login, gemini has it looked at.
         "tokeninfo" => say(200, &json!({"expires_in": 3600, "scope": "FAKE"})),
+        "copilot_internal/user" => copilot_user(),
+        "models" => copilot_models(),
+        "chat/completions" => copilot(),
         path if path.starts_with("v1internal:") => code_assist(path),
         path if path.ends_with("GenerateContent") || path.ends_with("generateContent") => gemini(path, false),
         _ => say(404, &json!({"error": {"type": "not_found_error", "message": "FAKE: not here"}})),
@@ -105,14 +108,18 @@ fn codex(request: &Request) -> Answer {
         return say(426, &json!({"error": {"message": "FAKE: no web sockets here"}}));
     }
     let text = json!({"type": "output_text", "text": HELLO, "annotations": []});
-    let item =
-        json!({"type": "message", "id": "msg_FAKE", "role": "assistant", "status": "completed", "content": [text]});
+    let item = |content| json!({"type": "message", "id": "msg_FAKE", "role": "assistant", "status": "completed", "content": content});
     let usage = json!({"input_tokens": 1, "output_tokens": 1, "total_tokens": 2});
-    let response =
-        |status: &str| json!({"id": "resp_FAKE", "object": "response", "status": status, "output": [], "usage": usage});
+    let response = |status: &str| {
+        json!({"id": "resp_FAKE", "object": "response", "created_at": 1_760_000_000, "model": "FAKE", "status": status,
+            "output": [], "usage": usage})
+    };
+    // opencode goes by the pieces, codex by the whole.
     events(&[
         json!({"type": "response.created", "response": response("in_progress")}),
-        json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+        json!({"type": "response.output_item.added", "output_index": 0, "item": item(json!([]))}),
+        json!({"type": "response.output_text.delta", "item_id": "msg_FAKE", "output_index": 0, "content_index": 0, "delta": HELLO}),
+        json!({"type": "response.output_item.done", "output_index": 0, "item": item(json!([text]))}),
         json!({"type": "response.completed", "response": response("completed")}),
     ])
 }
@@ -144,4 +151,38 @@ fn gemini(path: &str, wrapped: bool) -> Answer {
         return Answer { status: 200, kind: "text/event-stream", body: format!("data: {answer}\n\n") };
     }
     say(200, &answer)
+}
+
+/// Whose token it is, and where Copilot's models are.
+fn copilot_user() -> Answer {
+    let endpoints = json!({"api": "https://api.githubcopilot.com"});
+    say(
+        200,
+        &json!({"login": "fake", "copilot_plan": "individual", "chat_enabled": true, "cli_enabled": true,
+            "endpoints": endpoints, "organization_list": [], "quota_snapshots": {}}),
+    )
+}
+
+/// Copilot uses models alone that it knows.
+fn copilot_models() -> Answer {
+    const NAME: &str = "gpt-5.4";
+    let limits =
+        json!({"max_context_window_tokens": 128_000, "max_output_tokens": 16_384, "max_prompt_tokens": 64_000});
+    let capabilities = json!({"family": NAME, "object": "model_capabilities", "type": "chat", "tokenizer": "o200k_base",
+        "limits": limits, "supports": {"streaming": true, "tool_calls": true}});
+    let model = json!({"id": NAME, "name": NAME, "object": "model", "vendor": "OpenAI", "version": NAME, "preview": false,
+        "model_picker_enabled": true, "is_chat_default": true, "billing": {"is_premium": false, "multiplier": 1},
+        "policy": {"state": "enabled", "terms": ""}, "capabilities": capabilities,
+        "supported_endpoints": ["/chat/completions"]});
+    say(200, &json!({"object": "list", "data": [model]}))
+}
+
+fn copilot() -> Answer {
+    let chunk = |delta: Value, finish: Option<&str>| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "FAKE", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5.4", "choices": [choice]})
+    };
+    let (text, end) = (chunk(json!({"role": "assistant", "content": HELLO}), None), chunk(json!({}), Some("stop")));
+    let body = format!("data: {text}\n\ndata: {end}\n\ndata: [DONE]\n\n");
+    Answer { status: 200, kind: "text/event-stream", body }
 }

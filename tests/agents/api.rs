@@ -19,7 +19,7 @@ use crate::answers::{self, Answer};
 use crate::client::Client;
 
 /// The names of the vendors' servers that the clients know.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 14] = [
     "api.anthropic.com",
     "platform.claude.com",
     "console.anthropic.com",
@@ -32,6 +32,8 @@ pub const NAMES: [&str; 12] = [
     "cloudcode-pa.googleapis.com",
     "generativelanguage.googleapis.com",
     "play.googleapis.com",
+    "api.github.com",
+    "api.githubcopilot.com",
 ];
 
 /// Where logins are renewed.

@@ -10,10 +10,11 @@ pub enum Client {
     Codex,
     Gemini,
     OpenCode,
+    Copilot,
 }
 
 /// All of them.
-pub const CLIENTS: [Client; 4] = [Client::Claude, Client::Codex, Client::Gemini, Client::OpenCode];
+pub const CLIENTS: [Client; 5] = [Client::Claude, Client::Codex, Client::Gemini, Client::OpenCode, Client::Copilot];
 
 /// A client that is installed.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Client {
             Self::Codex => "codex",
             Self::Gemini => "gemini",
             Self::OpenCode => "opencode",
+            Self::Copilot => "copilot",
         }
     }
 
@@ -62,6 +64,7 @@ impl Client {
             Self::Codex => "codex",
             Self::Gemini => "gemini-cli",
             Self::OpenCode => "opencode",
+            Self::Copilot => "copilot",
         }
     }
 
@@ -72,7 +75,8 @@ impl Client {
         let version = name.replacen(&format!("{}-", self.package()), &format!("{} ", self.package()), 1);
         let program = match self {
             // What npm links is a wrapper that needs node; this is what it starts.
-            Self::Codex => native_codex(&dir),
+            Self::Codex => native(&dir, "*/vendor/*/codex"),
+            Self::Copilot => native(&dir, "*/@github/copilot-*/copilot"),
             _ => format!("node_modules/.bin/{}", self.agent()),
         };
         let mut mounts = vec![(dir, "/opt/client")];
@@ -85,11 +89,11 @@ impl Client {
     }
 }
 
-/// The path of codex's own program below its directory.
-fn native_codex(dir: &Path) -> String {
+/// The path of a client's own program below its directory.
+fn native(dir: &Path, pattern: &str) -> String {
     let find = Command::new("find")
         .arg(dir)
-        .args(["-type", "f", "-path", "*/vendor/*/codex", "-perm", "-u+x", "-printf", "%P"])
+        .args(["-type", "f", "-path", pattern, "-perm", "-u+x", "-printf", "%P"])
         .output()
         .expect("find starts");
     String::from_utf8(find.stdout).expect("a path")
@@ -102,13 +106,14 @@ impl Client {
         self as u32 + 1
     }
 
-    /// The command that says what credential it has. Gemini has none; its end tells.
+    /// The command that says what credential it has. Gemini and Copilot have none; their end tells.
     pub fn status(self) -> &'static str {
         match self {
             Self::Claude => "claude auth status",
             Self::Codex => "codex login status",
             Self::Gemini => "gemini -m gemini-2.5-flash -p hi",
             Self::OpenCode => "opencode auth list",
+            Self::Copilot => "copilot -p hi",
         }
     }
 
@@ -117,7 +122,7 @@ impl Client {
         match self {
             Self::Claude => "claude -p hi",
             Self::Codex => "codex exec --skip-git-repo-check hi",
-            Self::Gemini => "",
+            Self::Gemini | Self::Copilot => "",
             Self::OpenCode => "opencode run hi",
         }
     }
@@ -127,7 +132,14 @@ impl Client {
         match self {
             Self::Claude => &["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"],
             Self::Gemini => &["GEMINI_CLI_TRUST_WORKSPACE=true"],
-            Self::Codex | Self::OpenCode => &[],
+            Self::Codex => &[],
+            // Without the models that its own vendor gives away.
+            Self::OpenCode => &[
+                r#"OPENCODE_CONFIG_CONTENT={"enabled_providers":["anthropic","openai"]}"#,
+                "OPENCODE_DISABLE_MODELS_FETCH=1",
+                "OPENCODE_DISABLE_AUTOUPDATE=1",
+            ],
+            Self::Copilot => &["COPILOT_AUTO_UPDATE=false"],
         }
     }
 
@@ -140,7 +152,12 @@ impl Client {
                 "cloudcode-pa.googleapis.com/v1internal:streamGenerateContent",
                 "generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:streamGenerateContent",
             ],
-            Self::OpenCode => &[],
+            Self::OpenCode => &[
+                "api.anthropic.com/v1/messages",
+                "api.openai.com/v1/responses",
+                "chatgpt.com/backend-api/codex/responses",
+            ],
+            Self::Copilot => &["api.githubcopilot.com/chat/completions"],
         }
     }
 
@@ -162,11 +179,18 @@ impl Client {
                 assert_eq!(!out.contains(&said), status.contains("rc 0"), "{status}");
                 said.to_owned()
             }
-            Self::Gemini => {
+            Self::Gemini | Self::Copilot => {
                 let code = status.lines().rev().find_map(|line| line.strip_prefix("rc "));
                 format!("ends with {}", code.unwrap_or(status))
             }
-            Self::OpenCode => status.trim().to_owned(),
+            Self::OpenCode => {
+                assert!(status.contains("rc 0"), "{status}");
+                let plain =
+                    ["\u{1b}[0m", "\u{1b}[90m"].iter().fold(status.to_owned(), |text, code| text.replace(code, ""));
+                let entries: Vec<&str> =
+                    plain.lines().filter_map(|line| line.strip_prefix('●')).map(str::trim).collect();
+                if entries.is_empty() { "0 credentials".to_owned() } else { entries.join(", ") }
+            }
         }
     }
 }

@@ -4,10 +4,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::claude;
-use crate::client::Client;
+use crate::client::{Client, Installed};
 use crate::lab::Lab;
 use crate::sandbox::{Sandbox, Wanted, Way};
+use crate::{claude, codex, copilot, gemini, opencode};
 
 /// What Claude asks before its prompt: for a theme, a login, the use of a key.
 const QUESTIONS: [&str; 3] = ["Choose the text style", "Select login method", "Do you want to use this API key"];
@@ -109,5 +109,157 @@ fn claude_alone_asks_for_a_theme_and_for_the_use_of_a_key() {
         assert!(shown.contains(question), "{shown}");
         drop(terminal);
         sandbox.end();
+    }
+}
+
+/// How another client starts: its prompt, what it would ask before, and settings that an image may have.
+struct Start {
+    client: Client,
+    prompt: &'static str,
+    questions: &'static [&'static str],
+    existing: &'static str,
+}
+
+const CODEX: Start = Start {
+    client: Client::Codex,
+    prompt: "Ask Codex to do anything",
+    questions: &["Sign in with ChatGPT", "Trust this folder"],
+    existing: "mkdir home/dev/.codex; echo 'model_reasoning_effort = \"low\"' >home/dev/.codex/config.toml; chown -R 1000:1000 home/dev",
+};
+const GEMINI: Start = Start {
+    client: Client::Gemini,
+    prompt: "Type your message",
+    questions: &["How would you like to authenticate", "Do you trust the files in this folder"],
+    existing: "mkdir home/dev/.gemini; echo '{\"ui\":{\"hideTips\":true}}' >home/dev/.gemini/settings.json; chown -R 1000:1000 home/dev",
+};
+const OPENCODE: Start = Start {
+    client: Client::OpenCode,
+    prompt: "Ask anything",
+    questions: &["Connect a provider"],
+    existing: "mkdir -p home/dev/.config/opencode; echo '{\"autoupdate\":false}' >home/dev/.config/opencode/opencode.json; chown -R 1000:1000 home/dev",
+};
+const COPILOT: Start = Start {
+    client: Client::Copilot,
+    prompt: "/ commands",
+    questions: &["Confirm folder trust", "/login"],
+    existing: "mkdir home/dev/.copilot; echo '{\"trustedFolders\":[\"/elsewhere\"]}' >home/dev/.copilot/config.json; chown -R 1000:1000 home/dev",
+};
+
+/// A root file system that cannot be written, with room for what every client needs; see `claude_starts`.
+const READ_ONLY: &str = r#".root.readonly=true | .mounts += [["/tmp","/out"][] | {destination:.,type:"tmpfs",source:"tmpfs",options:["mode=1777"]}]"#;
+
+/// Starts the client on a plain image, on one with settings of its own, and where its home is read-only.
+fn starts(start: &Start, kind: &str, credential: impl Fn(&Lab) -> String, homes: &[(&str, &str)]) {
+    let Some(client) = start.client.installed() else { return };
+    let agent = start.client.agent();
+    let Some(lab) = Lab::new(&format!("agents-prompt-{agent}-{kind}")) else { return };
+    lab.login(agent, &credential(&lab));
+    for (image, edit) in homes {
+        let wanted = Wanted { image, edit, ..Wanted::new(agent, Way::Shim) };
+        let shown = comes_to(&lab, &client, start, &wanted, start.prompt);
+        assert!(!start.questions.iter().any(|word| shown.contains(word)), "{agent}, {kind}, {image}, {edit}: {shown}");
+    }
+}
+
+/// Starts the client in a terminal and waits until it shows `word`; what it shows then.
+#[track_caller]
+fn comes_to(lab: &Lab, client: &Installed, start: &Start, wanted: &Wanted<'_>, word: &str) -> String {
+    let sandbox = Sandbox::start(lab, client, wanted);
+    let terminal = Terminal::start(lab, &sandbox, start.client.agent());
+    let words: Vec<&str> = start.questions.iter().copied().chain([start.prompt, word]).collect();
+    let shown = terminal.shows(&words);
+    assert!(shown.contains(word), "{}: {shown}", start.client.agent());
+    drop(terminal);
+    sandbox.end();
+    shown
+}
+
+#[test]
+fn codex_with_a_login() {
+    let homes = [("", "."), (CODEX.existing, ".")];
+    starts(&CODEX, "login", |lab| codex::login(lab, "CODEX", codex::LATER), &homes);
+}
+
+#[test]
+fn gemini_with_a_login() {
+    let homes = [("", "."), (GEMINI.existing, "."), ("", READ_ONLY)];
+    starts(&GEMINI, "login", |lab| gemini::login(lab, "GEMINI", gemini::LATER), &homes);
+}
+
+#[test]
+fn opencode_with_a_key() {
+    starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"), &[("", "."), (OPENCODE.existing, ".")]);
+}
+
+/// Without the operator's word the client asks; with it, it does not, whatever the image's own settings are.
+#[test]
+fn trust_is_given_where_the_operator_says_so_and_nowhere_else() {
+    let claude =
+        Start { client: Client::Claude, prompt: PROMPT, questions: &[TRUST, QUESTIONS[0], QUESTIONS[1]], existing: "" };
+    for (start, question) in [(claude, TRUST), (GEMINI, GEMINI.questions[1]), (COPILOT, COPILOT.questions[0])] {
+        let Some(client) = start.client.installed() else { continue };
+        let agent = start.client.agent();
+        let Some(lab) = Lab::new(&format!("agents-prompt-{agent}-trust")) else { return };
+        lab.login(
+            agent,
+            &match start.client {
+                Client::Claude => lab.token("CLAUDE"),
+                Client::Gemini => gemini::login(&lab, "GEMINI", gemini::LATER),
+                _ => copilot::token(&lab, "gho_"),
+            },
+        );
+        // The rest of the tests let gemini trust by a variable.
+        let env: &[&str] = if start.client == Client::Gemini { &[] } else { client.env };
+        let client = Installed { env, ..client };
+        comes_to(&lab, &client, &start, &Wanted::new(agent, Way::Shim), question);
+        lab.configure(&format!("[agents.{agent}]\ntrust_workspace = true\n"));
+        for image in ["", start.existing] {
+            let shown =
+                comes_to(&lab, &client, &start, &Wanted { image, ..Wanted::new(agent, Way::Shim) }, start.prompt);
+            assert!(!shown.contains(question), "{agent}: {shown}");
+        }
+    }
+}
+
+/// The end of the key is in the settings, and in nobody else's sight; it follows the key, and goes with it.
+#[test]
+fn claude_uses_a_key_without_asking() {
+    let Some(client) = Client::Claude.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-key") else { return };
+    let login = |mark: &str| {
+        let key = format!("sk-ant-api03-FAKE-0123456789-{}-{mark}", lab.unique());
+        lab.mark(mark, &key);
+        lab.mark(&format!("END-OF-{mark}"), &key[key.len() - 20..]);
+        lab.login("claude", &key);
+    };
+    login("OLD");
+    let theirs = r#"echo '{"customApiKeyResponses":{"approved":["another"]},"theirs":1}' >home/dev/.claude.json
+        chown 1000:1000 home/dev/.claude.json"#;
+    let (words, env) = ([PROMPT, QUESTIONS[0], QUESTIONS[1], QUESTIONS[2]], ["CLAUDE_CODE_SANDBOXED=1"]);
+    for (image, also) in [("", ""), (theirs, "another")] {
+        let sandbox = Sandbox::start(&lab, &client, &Wanted { image, env: &env, ..Wanted::new("claude", Way::Shim) });
+        for (mark, other) in [("OLD", "NEW"), ("NEW", "OLD")] {
+            if mark == "NEW" {
+                login(mark);
+                let said = lab.ok("keyslip sync");
+                assert!(said.contains("claude was updated"), "{said}");
+            }
+            let terminal = Terminal::start(&lab, &sandbox, "claude");
+            let shown = terminal.shows(&words);
+            assert!(shown.contains(PROMPT) && !shown.contains(QUESTIONS[2]), "{mark}: {shown}");
+            drop(terminal);
+            let settings = sandbox.exec("stat -c '%a %u' ~/.claude.json; cat ~/.claude.json").stdout;
+            assert!(settings.starts_with("600 1000\n"), "{settings}");
+            assert!(settings.contains(&format!("<END-OF-{mark}>")) && settings.contains(also), "{settings}");
+            assert!(!settings.contains(&format!("<END-OF-{other}>")), "{settings}");
+            assert!(!settings.contains(&format!("<{mark}>")), "the whole key: {settings}");
+            let told = lab.ok("find /run/keyslip -name record.json | xargs cat; keyslip list --json; cat /var/lib/keyslip/audit.log");
+            assert!(!told.contains("END-OF"), "{told}");
+        }
+        lab.ok(&format!("keyslip revoke {}", sandbox.bare.id));
+        let settings = sandbox.exec("cat ~/.claude.json").stdout;
+        assert!(!settings.contains("END-OF") && settings.contains(also), "{settings}");
+        sandbox.end();
+        login("OLD");
     }
 }

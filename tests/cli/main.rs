@@ -54,7 +54,7 @@ fn what_is_no_credential_is_not_stored_and_not_quoted() {
     for (script, reason) in [
         ("echo hunter2-FAKE | keyslip auth login claude", "it takes long-lived OAuth token (sk-ant-oat01-…)"),
         ("keyslip auth login claude </dev/null", "no credential on standard input"),
-        ("echo x | keyslip auth login unheard-of", "known are claude, codex, gemini"),
+        ("echo x | keyslip auth login unheard-of", "known are claude, codex, copilot, gemini, opencode"),
         (
             r#"echo '{"claudeAiOauth":{"accessToken":"hunter2-FAKE","expiresAt":1000}}' | keyslip auth login claude"#,
             "expired",

@@ -63,7 +63,12 @@ fn an_unknown_agent_is_refused_and_the_known_ones_are_named() {
     let Some(lab) = Lab::with_claude("unknown-agent") else { return };
     for runtime in RUNTIMES {
         let (container, output) = create(&lab, runtime, &agents("clod"));
-        refused(&lab, &container, &output, &["keyslip:", "clod", "claude, codex, gemini", "/etc/keyslip"]);
+        refused(
+            &lab,
+            &container,
+            &output,
+            &["keyslip:", "clod", "claude, codex, copilot, gemini, opencode", "/etc/keyslip"],
+        );
     }
 }
 
