@@ -87,6 +87,10 @@ pub fn render(
     }
     let settings = definition.settings.iter().chain(&kind.settings);
     rendering.settings = settings.cloned().collect();
+    // What is there is left as it is, so another value is in the way.
+    rendering.shadow_settings.extend(kind.settings.iter().cloned().map(|SettingsFile { path, moved_by, set }| {
+        ShadowSettings { path, moved_by, unless: set, ..ShadowSettings::default() }
+    }));
     Ok(rendering)
 }
 

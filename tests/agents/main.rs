@@ -16,6 +16,7 @@ mod claude;
 mod client;
 mod codex;
 mod gemini;
+mod podman;
 mod prompts;
 mod rotation;
 mod row;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agents;
 mod auth;
 mod cdi;
 mod credential;
@@ -42,6 +43,8 @@ enum Command {
     /// Log in; show, switch, renew, import and remove logins.
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// List the agents: what each takes, how it is recognised, where it goes, how to log in.
+    Agents(agents::Args),
     /// Answer questions of the runtime shim and the hooks about keyrings and credential helpers.
     #[command(subcommand, hide = true)]
     Credential(credential::Credential),
@@ -104,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     match command {
         Command::Auth(command) => auth::run(&command, &site),
+        Command::Agents(args) => agents::run(&args, &site),
         Command::Credential(command) => credential::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Plan(args) => plan::run(&args, &site),
