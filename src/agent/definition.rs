@@ -19,6 +19,9 @@ pub struct Definition {
     /// Variables that would send its requests somewhere else.
     #[serde(default)]
     pub redirect_env: Vec<String>,
+    /// With an empty `HOME` it does not look for its files below the home directory of the user.
+    #[serde(default)]
+    pub needs_home: bool,
     /// Its own settings that win over a credential or send it away.
     #[serde(default)]
     pub shadow_settings: Vec<ShadowSettings>,

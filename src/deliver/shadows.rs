@@ -28,6 +28,10 @@ pub(super) fn plan(
     let beats = agent.rendering.shadow_env.iter().filter(set).map(|name| beaten(agent, name, by));
     let redirects = agent.rendering.redirect_env.iter().filter(set).map(|name| sent_away(agent, name, by));
     let mut found: Vec<String> = beats.chain(redirects).collect();
+    let needs_home = agent.definition.as_ref().is_some_and(|definition| definition.needs_home);
+    if needs_home && spec.process.variable("HOME") == Some("") {
+        found.push(format!("HOME is empty in the container; {} does not find what was delivered then", agent.agent));
+    }
     let mut seen = Vec::new();
     for file in &agent.rendering.shadow_settings {
         in_settings(&mut found, &mut seen, around, spec, (agent, file), mounts);

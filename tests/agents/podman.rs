@@ -26,7 +26,7 @@ pub fn create(lab: &Lab, client: &Installed, wanted: &Wanted<'_>, id: &str, bund
     let mounts: String = client.mounts.iter().map(|(from, to)| format!(" -v {}:{to}:ro", from.display())).collect();
     lab.sh(&format!(
         "for dir in lib lib64; do [ ! -d /usr/$dir ] || libraries+=\" -v /usr/$dir:/$dir:ro\"; done
-        podman --runtime {runtime} create --name {id} {asks} --network none --no-hosts --ulimit nofile=4096:4096 \
+        podman --runtime {runtime} create --name {id} {asks} --network none --no-hosts --ulimit nofile=4096:4096 --ulimit nproc=1024:1024 \
             --user 1000:1000 --workdir /home/dev {env} ${{libraries:-}} {mounts} --rootfs {bundle}/rootfs main
         podman init {id}"
     ))

@@ -165,14 +165,30 @@ impl<'a> Sandbox<'a> {
         ))
     }
 
-    /// Ends it, and asserts that nothing is left.
+    /// Ends it, and asserts that nothing is left of any container.
     #[track_caller]
     pub fn end(self) {
+        Self::end_all([self]);
+    }
+
+    /// Ends several, and asserts that nothing is left.
+    #[track_caller]
+    pub fn end_all(all: impl IntoIterator<Item = Self>) {
+        let mut last = None;
+        for sandbox in all {
+            sandbox.stop();
+            last = Some(sandbox);
+        }
+        let last = last.expect("at least one");
+        last.lab.assert_nothing_left(&last.bare.id);
+    }
+
+    #[track_caller]
+    fn stop(&self) {
         match self.way.is_podmans() {
             true => self.lab.remove(&self.bare.id),
             false => self.bare.end(),
         }
-        self.lab.assert_nothing_left(&self.bare.id);
     }
 }
 

@@ -19,7 +19,7 @@ struct Case {
     env: &'static [&'static str],
     edit: &'static str,
     image: &'static str,
-    /// A script that fills the host's `~/.AGENT`, which is the agent's `host_config_dir` then.
+    /// A script that fills a directory of the host, which is the agent's `host_config_dir` then.
     host: &'static str,
     runtime: &'static str,
     /// Where requests went with what; marked values are masked.
@@ -132,7 +132,7 @@ fn claude_cases() -> Vec<Case> {
             what: "`apiKeyHelper` in `host_config_dir`",
             image: "",
             host: HOST_HELPER,
-            warns: "apiKeyHelper is set in /root/.claude/settings.json of the host, which is shared; claude uses it instead",
+            warns: "apiKeyHelper is set in /home/host/.claude/settings.json of the host, which is shared; claude uses it instead",
             ..helper
         },
         Case { what: "`CLAUDE_CONFIG_DIR`", env: &["CLAUDE_CONFIG_DIR=/home/dev/elsewhere"], ..case },
@@ -174,20 +174,30 @@ fn gemini_cases() -> Vec<Case> {
             warns: "security.auth.selectedType is set in /home/dev/.gemini/settings.json of the container; gemini uses it",
             ..PLAIN
         },
+        // It counts with GOOGLE_GENAI_USE_GCA alone; the warning comes in any case.
         Case {
             what: "`GOOGLE_CLOUD_ACCESS_TOKEN` in the image",
             env: &["GOOGLE_CLOUD_ACCESS_TOKEN=ya29.FAKE-image"],
+            warns: "GOOGLE_CLOUD_ACCESS_TOKEN is set by the container",
             ..case
         },
         Case {
             what: "`GOOGLE_CLOUD_ACCESS_TOKEN` and `GOOGLE_GENAI_USE_GCA` in the image",
             env: &["GOOGLE_GENAI_USE_GCA=true", "GOOGLE_CLOUD_ACCESS_TOKEN=ya29.FAKE-image"],
-            ..case
+            wire: "cloudcode-pa.googleapis.com/v1internal:streamGenerateContent authorization: Bearer ya29.FAKE-image",
+            warns: "GOOGLE_CLOUD_ACCESS_TOKEN is set by the container; gemini uses it instead",
+            ..PLAIN
         },
         Case { what: "`GOOGLE_GENAI_USE_VERTEXAI` in the image", env: &["GOOGLE_GENAI_USE_VERTEXAI=true"], ..case },
         Case { what: "`GEMINI_CLI_HOME`", env: &["GEMINI_CLI_HOME=/home/dev/elsewhere"], ..case },
         Case { what: "`HOME` unset", edit: NO_HOME, ..case },
-        Case { what: "`HOME` empty", edit: EMPTY_HOME, ..case },
+        Case {
+            what: "`HOME` empty",
+            edit: EMPTY_HOME,
+            wire: "",
+            warns: "HOME is empty in the container; gemini does not find what was delivered",
+            ..PLAIN
+        },
         Case { what: "a user without a line in `/etc/passwd`", runtime: "runc", edit: NOBODY, ..case },
     ]
 }
@@ -236,10 +246,11 @@ fn share(lab: &Lab, client: Client, script: &str) {
     let agent = client.agent();
     let config = match script {
         "" => String::new(),
-        _ => format!("[agents.{agent}]\nhost_config_dir = \"~/.{agent}\"\n"),
+        _ => format!("[agents.{agent}]\nhost_config_dir = \"/home/host/.{agent}\"\n"),
     };
     lab.configure(&config);
-    lab.ok(&format!("rm -rf ~/.{agent}; [ -z '{config}' ] || {{ mkdir ~/.{agent}; cd ~/.{agent}; {script}\n}}"));
+    let dir = format!("/home/host/.{agent}");
+    lab.ok(&format!("rm -rf {dir}; [ -z '{config}' ] || {{ mkdir -p {dir}; cd {dir}; {script}\n}}"));
 }
 
 /// Whether a model was asked, wherever.

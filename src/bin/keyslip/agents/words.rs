@@ -208,6 +208,9 @@ fn item(item: &KeychainItem) -> String {
 /// What of the container is warned of.
 fn in_the_way(definition: &Definition) -> Vec<String> {
     let mut lines = Vec::new();
+    if definition.needs_home {
+        lines.push("An empty `HOME` is warned of: it does not find its files then.".to_owned());
+    }
     for kind in definition.kinds.iter().filter(|kind| !kind.shadow_env.is_empty()) {
         lines.push(format!("Variables that beat the {}: {}.", kind.title, names(&kind.shadow_env)));
     }
