@@ -43,6 +43,7 @@ test: setup build
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
 	@tests/agents/table
+	@tests/agents/page
 
 # The rows of docs/engines.md that take too long to be made each time.
 test-youki: setup build

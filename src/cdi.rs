@@ -126,7 +126,7 @@ pub fn device(agent: &AgentRef) -> Result<String, Error> {
 pub fn devices(site: &Site, config: &Config, also: &[Account]) -> Result<Devices, Error> {
     let stored = Store::of(Keeper::of(config, site)?).list()?;
     let mut agents: BTreeSet<AgentName> = agent::built_in().collect();
-    agents.extend(defined(&site.config));
+    agents.extend(agent::described(&site.config));
     agents.extend(config.agents.iter().filter(|(_, it)| it.secret_name.is_some()).map(|(name, _)| name.clone()));
     let mut all: BTreeSet<AgentRef> = BTreeSet::new();
     for agent in &agents {
@@ -194,12 +194,6 @@ pub fn lacking(site: &Site, agent: &AgentRef) -> Option<PathBuf> {
         true => None,
         false => files.into_iter().next_back().map(|(_, path)| path),
     }
-}
-
-/// The agents of `agents.d`.
-fn defined(config: &Path) -> Vec<AgentName> {
-    let entries = fs::read_dir(config.join("agents.d")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml")?.parse().ok()).collect()
 }
 
 /// The accounts of `agent` that a rule names in full: some of them are a helper's to give.

@@ -13,9 +13,15 @@ pub struct Definition {
     pub title: String,
     /// How to get a credential, as the rest of the sentence "to log in, …".
     pub login: String,
+    /// The client that this was run with, as `claude-code 2.1.197`; without it nobody has seen it work.
+    #[serde(default)]
+    pub proven: Option<String>,
     /// Variables that would send its requests somewhere else.
     #[serde(default)]
     pub redirect_env: Vec<String>,
+    /// With an empty `HOME` it does not look for its files below the home directory of the user.
+    #[serde(default)]
+    pub needs_home: bool,
     /// Its own settings that win over a credential or send it away.
     #[serde(default)]
     pub shadow_settings: Vec<ShadowSettings>,
@@ -289,21 +295,27 @@ pub struct SettingsFile {
     pub set: BTreeMap<String, String>,
 }
 
-/// Members of a settings file that stand in the way of a credential, as far as the container brings the file.
+/// Members of settings files that stand in the way of a credential, as far as the container has the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowSettings {
-    /// Its path below the home directory.
+    /// The file's path below the home directory.
     pub path: String,
     /// A variable that moves it.
     #[serde(default)]
     pub moved_by: Option<MovedBy>,
+    /// Other files that are obeyed like it: with `./` below the working directory, with `/` anywhere.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Members, as `outer.inner`, that the agent prefers to what is delivered.
     #[serde(default)]
     pub shadow: Vec<String>,
     /// Members that send its requests somewhere else.
     #[serde(default)]
     pub redirect: Vec<String>,
+    /// Members that have to be missing or to have this JSON value.
+    #[serde(default)]
+    pub unless: BTreeMap<String, String>,
 }
 
 /// A variable that moves a file.

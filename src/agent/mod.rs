@@ -20,7 +20,6 @@ pub use outer::{has_refresh_token, only_the_login, unwrap, without_refresh_token
 pub use render::{EMPTY, RenderedFile, Rendering, render, render_pending, render_secret};
 pub use token_end::TokenEnd;
 
-#[cfg(test)]
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +91,13 @@ fn shown() -> impl Iterator<Item = &'static str> {
 /// The agents that ship with Keyslip.
 pub fn built_in() -> impl Iterator<Item = AgentName> {
     shown().filter_map(|name| name.parse().ok())
+}
+
+/// The agents that `DIR/agents.d` describes, in no order.
+#[must_use]
+pub fn described(config: &Path) -> Vec<AgentName> {
+    let entries = fs::read_dir(config.join("agents.d")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml")?.parse().ok()).collect()
 }
 
 impl Definition {
@@ -181,7 +187,6 @@ impl Recognise {
     }
 }
 
-/// The JSON text of `member`, written `outer.inner`, of the object `text`.
 /// The JSON value that is `member` of `text`, as `outer.inner`.
 pub fn member_text<'a>(text: &'a str, member: &str) -> Option<&'a str> {
     let path: Vec<&str> = member.split('.').collect();

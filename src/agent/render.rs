@@ -99,6 +99,11 @@ pub fn render(
     }
     rendering.settings = definition.settings.clone();
     rendering.add_settings(kind, rendering.env.first().and_then(|var| TokenEnd::of(&var.value)));
+    // What is there is left as it is, so another value is in the way; the end of a credential is added to what is there.
+    rendering.shadow_settings.extend(kind.settings.iter().cloned().map(|SettingsFile { path, moved_by, mut set }| {
+        set.retain(|_, value| !value.contains(TokenEnd::PLACE));
+        ShadowSettings { path, moved_by, unless: set, ..ShadowSettings::default() }
+    }));
     Ok(rendering)
 }
 

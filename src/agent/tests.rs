@@ -15,12 +15,32 @@ fn text(file: &RenderedFile) -> &str {
 
 #[test]
 fn every_definition_that_ships_is_sound() {
-    assert_eq!(built_in_names(), "claude, codex, copilot, gemini, opencode");
+    assert_eq!(built_in_names(), "amp, claude, cline, codex, continue, copilot, gemini, opencode, qwen");
     for agent in built_in() {
         let definition = Definition::find(&agent, Path::new("/nonexistent")).unwrap().unwrap();
         definition.check().unwrap();
         assert!(!definition.login.is_empty() && !definition.kinds.is_empty(), "{agent}");
     }
+}
+
+/// A definition says whom it was run with: a client that the tests install, and that they have put into the table.
+#[test]
+fn what_is_called_proven_was_run_by_the_tests() {
+    let read = |path| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (clients, page) = (read("tests/lab/clients"), read("docs/agents.md"));
+    let lines = clients.lines().map(|line| line.trim().trim_matches(['\'', '"']).split(' ').collect::<Vec<_>>());
+    let installed: Vec<String> =
+        lines.filter(|words| words.len() > 2).map(|words| format!("{} {}", words[0], words[2])).collect();
+    let tables =
+        page.split_once("<!-- table: agents -->").unwrap().1.split_once("<!-- end of the table -->").unwrap().0;
+    for agent in built_in() {
+        let definition = Definition::find(&agent, Path::new("/nonexistent")).unwrap().unwrap();
+        let Some(proven) = definition.proven else { continue };
+        assert!(installed.contains(&proven), "{agent}: {proven} is not what tests/lab/clients installs");
+        assert!(tables.contains(&format!("| {proven} |")), "{agent}: {proven} is in no row of docs/agents.md");
+    }
+    let seen = built_in().filter_map(|agent| Definition::find(&agent, Path::new("/nonexistent")).unwrap()?.proven);
+    assert!(seen.count() >= 3);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::order::AgentOrder;
 use super::place::{Surroundings, Target};
 use super::plan::{Claim, Plan, PlannedFile};
 use super::tree::{Base, Found, Place};
-use crate::agent::{MovedBy, RenderedFile, SettingsFile, TokenEnd, member_text};
+use crate::agent::{MovedBy, RenderedFile, SettingsFile, TokenEnd};
 use crate::json;
 use crate::ledger::FileRecord;
 use crate::lifetime::in_place;
@@ -132,28 +132,6 @@ fn one_settings_file(
     put(plan, around, target, content, 0o600, what, false).map(Some)
 }
 
-/// What settings that the container brings do to the credential, in sentences. A file that cannot be read is none: the
-/// agent cannot read it either.
-pub(super) fn shadowing_settings(around: &Surroundings<'_>, spec: &Spec<'_>, order: &AgentOrder) -> Vec<String> {
-    let mut found = Vec::new();
-    for file in &order.rendering.shadow_settings {
-        let path = location(around, spec, &file.path, file.moved_by.as_ref());
-        let read = around.tree.walk(&path).ok().and_then(|place| read_as_owner(around, &place, &path).ok().flatten());
-        let Some(text) = read else { continue };
-        let has = |member: &&String| member_text(&text, member).is_some_and(|value| !["null", "\"\""].contains(&value));
-        let (path, agent) = (path.display(), &order.agent);
-        found.extend(file.shadow.iter().filter(has).map(|member| {
-            format!("{member} is set in {path} of the container; {agent} uses it instead of what was delivered")
-        }));
-        found.extend(file.redirect.iter().filter(has).map(|member| {
-            format!(
-                "{member} is set in {path} of the container; {agent} sends its requests, with the credential, where it says"
-            )
-        }));
-    }
-    found
-}
-
 /// `text` with the values of `file`; nothing when they are there.
 fn merged(
     text: &str,
@@ -213,7 +191,7 @@ pub(super) fn location(around: &Surroundings<'_>, spec: &Spec<'_>, path: &str, m
 /// The content of a settings file of the image or a volume, if there is one. The walk is done again
 /// and the file opened with the rights of the agent's user: what they cannot read is not copied for
 /// them.
-fn read_as_owner(around: &Surroundings<'_>, place: &Place, path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn read_as_owner(around: &Surroundings<'_>, place: &Place, path: &Path) -> Result<Option<String>, Error> {
     if place.found != Found::File {
         return Ok(None);
     }

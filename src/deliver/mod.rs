@@ -15,6 +15,7 @@ mod owner;
 mod place;
 mod plan;
 mod secrets;
+mod shadows;
 mod shared;
 mod tree;
 

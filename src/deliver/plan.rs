@@ -10,6 +10,7 @@ use super::order::{AgentOrder, Order};
 use super::owner::Owner;
 use super::place::Surroundings;
 use super::secrets::{self, SecretFile};
+use super::shadows;
 use super::shared::{self, PlannedShare};
 use super::tree::Tree;
 use crate::config::OnShadow;
@@ -134,7 +135,7 @@ pub fn plan(order: &Order, spec: &Spec<'_>, context: Context<'_>) -> Result<Plan
     secrets::plan(&mut plan, &around, &files)?;
     let mut holders: Vec<(&str, String)> = Vec::new();
     for agent in &order.agents {
-        shadows(&mut plan, &around, spec, agent, context.on_shadow)?;
+        shadows::plan(&mut plan, &around, spec, agent, context.on_shadow, context.shares.as_deref())?;
         let env = variables(&mut plan, spec, agent, &mut holders)?;
         let mut paths = home::credentials(&mut plan, &around, spec, agent)?;
         shared::plan(&mut plan, &around, spec, agent, context.shares.as_deref());
@@ -194,35 +195,6 @@ fn variables<'a>(
         plan.change.env.push(EnvVar { name: var.name.clone(), value: var.value.clone() });
     }
     Ok(added)
-}
-
-/// Looks for variables and settings of the container that beat the credential or send it away.
-fn shadows(
-    plan: &mut Plan,
-    around: &Surroundings<'_>,
-    spec: &Spec<'_>,
-    agent: &AgentOrder,
-    on_shadow: OnShadow,
-) -> Result<(), Error> {
-    let set = |name: &&String| spec.process.variable(name).is_some_and(|value| !value.is_empty());
-    let shadowing =
-        agent.rendering.shadow_env.iter().filter(set).map(|name| {
-            format!("{name} is set by the container; {} uses it instead of what was delivered", agent.agent)
-        });
-    let redirecting = agent.rendering.redirect_env.iter().filter(set).map(|name| {
-        format!(
-            "{name} is set by the container; {} sends its requests, with the credential, where it says",
-            agent.agent
-        )
-    });
-    let in_settings = home::shadowing_settings(around, spec, agent);
-    for message in shadowing.chain(redirecting).chain(in_settings) {
-        if on_shadow == OnShadow::Fail {
-            return Err(Error::Shadowed(message));
-        }
-        plan.warnings.push(message);
-    }
-    Ok(())
 }
 
 fn record(agent: &AgentOrder, env: Vec<String>, files: Vec<FileRecord>) -> AgentRecord {

@@ -1,10 +1,10 @@
 use std::fs;
 
 use super::*;
-use crate::agent::{MovedBy, RenderedFile, Rendering, SettingsFile};
-use crate::deliver::{Kind, SecretOrder};
+use crate::agent::{ConfigDir, Definition, MovedBy, RenderedFile, Rendering, SettingsFile, ShadowSettings};
+use crate::deliver::{HostDir, Kind, SecretOrder};
 use crate::oci::NewMount;
-use crate::source::Origin;
+use crate::source::{Keeper, Origin};
 
 /// A root file system to plan for; nothing in it may change.
 struct Lab {
@@ -167,6 +167,71 @@ fn a_variable_that_beats_the_credential_warns_or_refuses() {
     assert!(lab.plan(&shadowed(), "\"OTHER=\"", "").unwrap().warnings.is_empty(), "an empty one counts as unset");
     assert!(lab.plan(&shadowed(), "\"OTHER=x\"", "").unwrap().warnings[0].contains("instead of"));
     assert!(lab.plan_with(&shadowed(), "\"OTHER=x\"", "", OnShadow::Fail).is_err());
+}
+
+#[test]
+fn settings_in_the_way_are_named_by_their_place() {
+    let lab = Lab::new();
+    let file = ShadowSettings {
+        path: ".a/settings.json".to_owned(),
+        also: vec!["./.a/settings.json".to_owned(), "/etc/a.json".to_owned()],
+        shadow: vec!["helper".to_owned()],
+        redirect: vec!["env.URL".to_owned()],
+        unless: [("auth.type".to_owned(), "\"x\"".to_owned())].into(),
+        ..ShadowSettings::default()
+    };
+    let shadowed = || order(Rendering { shadow_settings: vec![file.clone()], ..with_env("KEY") });
+    assert!(lab.plan(&shadowed(), "", "").unwrap().warnings.is_empty());
+    lab.write("rootfs/home/dev/.a/settings.json", r#"{"helper":"","auth":{"type":"x"},"env":{"URL":null}}"#);
+    assert!(lab.plan(&shadowed(), "", "").unwrap().warnings.is_empty(), "empty is unset");
+    lab.write("rootfs/home/dev/.a/settings.json", r#"{"helper":"FAKE"}"#);
+    // The working directory of these plans is the root directory.
+    lab.write("rootfs/.a/settings.json", r#"{"auth":{"type":"FAKE"}}"#);
+    lab.write("rootfs/etc/a.json", r#"{"env":{"URL":"http://FAKE"}}"#);
+    let warnings = lab.plan(&shadowed(), "", "").unwrap().warnings;
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].starts_with("helper is set in /home/dev/.a/settings.json of the container; claude uses it"));
+    assert!(warnings[1].starts_with("auth.type is set in /.a/settings.json") && warnings[1].contains("\"x\""));
+    assert!(warnings[2].starts_with("env.URL is set in /etc/a.json of the container; claude sends its requests"));
+    assert!(!warnings.concat().contains("FAKE"), "values are nobody's business");
+    assert!(lab.plan_with(&shadowed(), "", "", OnShadow::Fail).is_err());
+    let twice = lab.plan(&shadowed(), "\"HOME=/\"", "").unwrap().warnings;
+    assert_eq!(twice.len(), 2, "one file is looked at once: {twice:?}");
+}
+
+#[test]
+fn settings_that_the_host_shares_are_looked_at_in_place_of_the_images() {
+    let lab = Lab::new();
+    lab.write("rootfs/home/dev/.a/settings.json", r#"{"helper":"of the image"}"#);
+    lab.write("host/settings.json", r#"{"other":1}"#);
+    let path = lab.dir.path().join("host");
+    let mut shared = order(Rendering {
+        shadow_settings: vec![ShadowSettings {
+            path: ".a/settings.json".to_owned(),
+            shadow: vec!["helper".to_owned()],
+            ..ShadowSettings::default()
+        }],
+        ..with_env("KEY")
+    });
+    shared.agents[0].host_dir =
+        Some(HostDir { keeper: Keeper::own(lab.dir.path(), lab.dir.path()), path: path.clone(), read_only: None });
+    let code = vec!["settings.json".to_owned()];
+    let config = ConfigDir { path: ".a".to_owned(), code, ..ConfigDir::default() };
+    shared.agents[0].definition = Some(Definition { config_dir: Some(config), ..Definition::default() });
+    let warned = |lab: &Lab, shared: &Order| lab.plan(shared, "", "").unwrap().warnings.join("\n");
+    // It belongs to somebody else and cannot be mounted for them, so the image's stays.
+    assert!(warned(&lab, &shared).contains("helper is set in /home/dev/.a/settings.json of the container"));
+    // A copy can be made for anybody.
+    let set = [("x".to_owned(), "1".to_owned())].into();
+    shared.agents[0].rendering.settings =
+        vec![SettingsFile { path: ".a/settings.json".to_owned(), moved_by: None, set }];
+    assert!(!warned(&lab, &shared).contains("helper"), "{}", warned(&lab, &shared));
+    lab.write("host/settings.json", r#"{"helper":"of the host"}"#);
+    let line = format!(
+        "helper is set in {} of the host, which is shared; claude uses it",
+        path.join("settings.json").display()
+    );
+    assert!(warned(&lab, &shared).contains(&line), "{}", warned(&lab, &shared));
 }
 
 #[test]

@@ -90,6 +90,30 @@ fn credential_files(definition: &Definition, config: &ConfigDir, host: &HostDir)
     places.filter_map(|path| host.keeper.act(|| std::fs::canonicalize(path)).ok()?.ok()).collect()
 }
 
+/// The file of the host that the container will have at `inside`, below its home directory, if it shares one; `mounts` as
+/// for [`plan`].
+pub(super) fn text_of_host(
+    around: &Surroundings<'_>,
+    order: &AgentOrder,
+    inside: &str,
+    mounts: Option<&Path>,
+) -> Option<(PathBuf, Secret)> {
+    let (host, definition) = (order.host_dir.as_ref()?, order.definition.as_ref()?);
+    let config = definition.config_dir.as_ref()?;
+    let name = inside.strip_prefix(&config.path)?.strip_prefix('/')?;
+    if !config.data.iter().chain(&config.code).any(|shared| shared == name) {
+        return None;
+    }
+    let path = host.path.join(name);
+    let entry = open(&path, host, &credential_files(definition, config, host)).ok()??;
+    let copied = order.rendering.settings.iter().any(|settings| settings.path == inside);
+    if !copied && mounts.is_none() && entry.owner.0 != around.owner.host_uid {
+        return None;
+    }
+    let text = host.keeper.act(|| content(&entry.handle)).ok()?.ok()?;
+    Some((path, text))
+}
+
 /// Opens an entry as the keeper, whose links lead where they may go. Nothing if there is none.
 fn open(path: &Path, host: &HostDir, forbidden: &[PathBuf]) -> Result<Option<Entry>, String> {
     let keeper = &host.keeper;

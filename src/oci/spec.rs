@@ -47,6 +47,8 @@ pub struct Process<'a> {
     pub uid: u32,
     /// Group id inside the container.
     pub gid: u32,
+    /// Its working directory.
+    pub cwd: Option<Cow<'a, str>>,
     /// The text.
     pub text: &'a str,
     pub(super) env_field: Field<'a>,
@@ -129,6 +131,8 @@ struct LinuxView<'a> {
 #[derive(Deserialize)]
 struct ProcessView<'a> {
     user: Option<UserView>,
+    #[serde(borrow)]
+    cwd: Option<Text<'a>>,
     #[serde(borrow, default)]
     env: Field<'a>,
     #[serde(borrow, default)]
@@ -272,7 +276,8 @@ impl<'a> Process<'a> {
         let view: ProcessView<'a> = serde_json::from_str(text)?;
         let user = view.user.unwrap_or(UserView { uid: 0, gid: 0 });
         let env = elements::<Text<'a>>(view.env.present())?.into_iter().map(|entry| entry.0).collect();
-        Ok(Self { env, uid: user.uid, gid: user.gid, text, env_field: view.env, args_field: view.args })
+        let cwd = view.cwd.map(|cwd| cwd.0);
+        Ok(Self { env, uid: user.uid, gid: user.gid, cwd, text, env_field: view.env, args_field: view.args })
     }
 
     /// Whether it has a command.

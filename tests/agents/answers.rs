@@ -76,7 +76,10 @@ fn unauthorized(path: &str) -> Answer {
 
 fn refresh(state: &State) -> Answer {
     match &state.renewed {
-        Some(token) => say(200, &json!({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})),
+        Some(token) => {
+            let seconds = state.renewed_for.unwrap_or(3600);
+            say(200, &json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"}))
+        }
         None => say(400, &json!({"error": "invalid_grant"})),
     }
 }

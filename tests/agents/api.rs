@@ -80,6 +80,8 @@ pub struct State {
     pub hold: bool,
     /// The access token that a renewal gives; without it renewals are refused.
     pub renewed: Option<String>,
+    /// For how many seconds it is valid, if not for an hour.
+    pub renewed_for: Option<u32>,
 }
 
 /// The server.

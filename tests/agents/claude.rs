@@ -59,6 +59,8 @@ fn a_token_for_a_year() {
             // Where no variable can be given, the token is in the client's file.
             row(2, Way::Hook, "runc", "`claude.ai`", "`claude.ai`"),
             row(3, Way::Inject, "crun", "`oauth_token`", "`none`"),
+            row(4, Way::Podman, "crun", "`oauth_token`", "`oauth_token`"),
+            row(5, Way::Cdi, "runc", "`claude.ai`", "`claude.ai`"),
         ],
     );
 }
@@ -77,7 +79,13 @@ fn a_login() {
     rows(
         "login",
         |lab| login(lab, "CLAUDE", LATER),
-        &[row(4, Way::Shim, "runc"), row(5, Way::Hook, "crun"), row(6, Way::Inject, "runc")],
+        &[
+            row(6, Way::Shim, "runc"),
+            row(7, Way::Hook, "crun"),
+            row(8, Way::Inject, "runc"),
+            row(9, Way::Podman, "runc"),
+            row(10, Way::Cdi, "crun"),
+        ],
     );
 }
 
@@ -92,10 +100,11 @@ fn an_api_key() {
             key
         },
         &[
-            row(7, Way::Shim, "crun", "`api_key`", "`api_key`", "x-api-key: <CLAUDE>"),
+            row(11, Way::Shim, "crun", "`api_key`", "`api_key`", "x-api-key: <CLAUDE>"),
             // There is no file for it.
-            row(8, Way::Hook, "runc", "`none`", "`none`", ""),
-            row(9, Way::Inject, "crun", "`api_key`", "`none`", "x-api-key: <CLAUDE>"),
+            row(12, Way::Hook, "runc", "`none`", "`none`", ""),
+            row(13, Way::Inject, "crun", "`api_key`", "`none`", "x-api-key: <CLAUDE>"),
+            row(14, Way::Podman, "runc", "`api_key`", "`api_key`", "x-api-key: <CLAUDE>"),
         ],
     );
 }

@@ -64,7 +64,13 @@ fn a_chatgpt_login() {
     rows(
         "login",
         |lab| login(lab, "CODEX", LATER),
-        &[row(1, Way::Shim, "crun"), row(2, Way::Hook, "runc"), row(3, Way::Inject, "crun")],
+        &[
+            row(1, Way::Shim, "crun"),
+            row(2, Way::Hook, "runc"),
+            row(3, Way::Inject, "crun"),
+            row(4, Way::Podman, "crun"),
+            row(5, Way::Cdi, "runc"),
+        ],
     );
 }
 
@@ -79,6 +85,12 @@ fn an_api_key() {
             lab.mark("CODEX", &key);
             key
         },
-        &[row(4, Way::Shim, "runc"), row(5, Way::Hook, "crun"), row(6, Way::Inject, "runc")],
+        &[
+            row(6, Way::Shim, "runc"),
+            row(7, Way::Hook, "crun"),
+            row(8, Way::Inject, "runc"),
+            row(9, Way::Podman, "runc"),
+            row(10, Way::Cdi, "crun"),
+        ],
     );
 }

@@ -49,7 +49,13 @@ fn a_google_login() {
     rows(
         "login",
         |lab| login(lab, "GEMINI", LATER),
-        &[row(1, Way::Shim, "crun"), row(2, Way::Hook, "runc"), row(3, Way::Inject, "crun")],
+        &[
+            row(1, Way::Shim, "crun"),
+            row(2, Way::Hook, "runc"),
+            row(3, Way::Inject, "crun"),
+            row(4, Way::Podman, "runc"),
+            row(5, Way::Cdi, "crun"),
+        ],
     );
 }
 
@@ -65,10 +71,11 @@ fn an_api_key() {
             key
         },
         &[
-            row(4, Way::Shim, "runc", YES, YES, wire),
+            row(6, Way::Shim, "runc", YES, YES, wire),
             // There is no file for it.
-            row(5, Way::Hook, "crun", NO, NO, ""),
-            row(6, Way::Inject, "runc", YES, NO, wire),
+            row(7, Way::Hook, "crun", NO, NO, ""),
+            row(8, Way::Inject, "runc", YES, NO, wire),
+            row(9, Way::Podman, "crun", YES, YES, wire),
         ],
     );
 }

@@ -18,6 +18,7 @@ mod codex;
 mod copilot;
 mod gemini;
 mod opencode;
+mod podman;
 mod prompts;
 mod rotation;
 mod row;

@@ -253,7 +253,9 @@ fn claude_uses_a_key_without_asking() {
             assert!(settings.contains(&format!("<END-OF-{mark}>")) && settings.contains(also), "{settings}");
             assert!(!settings.contains(&format!("<END-OF-{other}>")), "{settings}");
             assert!(!settings.contains(&format!("<{mark}>")), "the whole key: {settings}");
-            let told = lab.ok("find /run/keyslip -name record.json | xargs cat; keyslip list --json; cat /var/lib/keyslip/audit.log");
+            let told = lab.ok(
+                "find /run/keyslip -name record.json | xargs cat; keyslip list --json; cat /var/lib/keyslip/audit.log",
+            );
             assert!(!told.contains("END-OF"), "{told}");
         }
         lab.ok(&format!("keyslip revoke {}", sandbox.bare.id));

@@ -128,26 +128,81 @@ fn a_running_codex_recovers_from_a_401() {
     recovers_from_401(Client::Codex);
 }
 
+/// Its refresh token can be used many times, by several containers and again in each.
 #[test]
-fn gemini_renews_its_own_copy_over_an_expiry() {
+fn gemini_renews_its_own_copy_over_every_expiry() {
     let Some((installed, lab)) = opened(Client::Gemini, "expiry") else { return };
     let ended = (soon(0) - 1000) * 1000;
     lab.login("gemini", &gemini::login(&lab, "OLD", ended));
+    let both = [0, 1].map(|_| Sandbox::start(&lab, &installed, &Wanted::new("gemini", Way::Shim)));
+    // What the first renewal gives is at its end when the client is started again.
+    for mark in ["RENEWED", "AGAIN"] {
+        for (index, sandbox) in both.iter().enumerate() {
+            let what = format!("{mark}, container {index}");
+            let renewed = format!("ya29.FAKE-{mark}-{index}-{}", lab.unique());
+            lab.mark(mark, &renewed);
+            {
+                let mut state = sandbox.api.state();
+                state.renewed = Some(renewed.clone());
+                state.renewed_for = Some(1);
+                state.valid = vec![renewed];
+            }
+            let said = sandbox.exec(Client::Gemini.status());
+            let requests = sandbox.api.take();
+            assert!(said.succeeded() && said.stdout.contains(HELLO), "{what}: {said}\n{}", listed(&requests));
+            let refresh = requests.iter().find(|it| it.is_refresh()).unwrap_or_else(|| panic!("{what}: it renews"));
+            assert!(refresh.body.contains("grant_type=refresh_token"), "{}", lab.masked(&refresh.body));
+            let credentials: Vec<String> = requests.iter().flat_map(|it| it.credentials()).collect();
+            assert!(lab.masked(&credentials.join(", ")).contains(&format!("Bearer <{mark}>")), "{what}");
+            // It wrote the new one into its copy, in place, and keeps the refresh token.
+            let copy = sandbox.exec("cat ~/.gemini/oauth_creds.json").stdout;
+            assert!(copy.contains(&format!("<{mark}>")) && copy.contains("<REFRESH>"), "{what}: {copy}");
+        }
+    }
+    Sandbox::end_all(both);
+}
+
+/// A login of the host's own that is passed through comes without its refresh token.
+#[test]
+fn gemini_never_refreshes_what_is_passed_through() {
+    let Some((installed, lab)) = opened(Client::Gemini, "passed") else { return };
+    // In its last five minutes the client takes it for ended and, having no refresh token, ends with 41.
+    let login: serde_json::Value = serde_json::from_str(&gemini::login(&lab, "HOSTS", soon(900) * 1000)).expect("JSON");
+    lab.ok("mkdir ~/.gemini");
+    for file in ["oauth_creds", "google_accounts"] {
+        lab.write(&format!("/root/.gemini/{file}.json"), login[file].to_string().as_bytes());
+    }
+    lab.ok("chmod 600 ~/.gemini/*");
     let sandbox = Sandbox::start(&lab, &installed, &Wanted::new("gemini", Way::Shim));
-    let renewed = format!("ya29.FAKE-renewed-{}", lab.unique());
-    lab.mark("RENEWED", &renewed);
-    sandbox.api.state().renewed = Some(renewed.clone());
-    sandbox.api.state().valid = vec![renewed];
     let said = sandbox.exec(Client::Gemini.status());
     let requests = sandbox.api.take();
     assert!(said.succeeded() && said.stdout.contains(HELLO), "{said}\n{}", listed(&requests));
-    let refresh = requests.iter().find(|it| it.is_refresh()).expect("it renews");
-    assert!(refresh.body.contains("grant_type=refresh_token"), "{}", lab.masked(&refresh.body));
-    let credentials: Vec<String> = requests.iter().flat_map(|it| it.credentials()).collect();
-    assert!(lab.masked(&credentials.join(", ")).contains("Bearer <RENEWED>"));
-    // It wrote the new one into its copy, in place.
-    assert!(sandbox.exec("cat ~/.gemini/oauth_creds.json").stdout.contains("<RENEWED>"));
+    assert!(!requests.iter().any(|it| it.is_refresh()), "{}", listed(&requests));
+    let all = lab.masked(&format!("{requests:?}"));
+    assert!(all.contains("<HOSTS>") && !all.contains("<REFRESH>"), "the refresh token left the host");
     sandbox.end();
+}
+
+/// Whoever keeps a copy is named, container by container; what is started there afterwards has none.
+#[test]
+fn revoke_lists_every_container_that_still_holds_the_token() {
+    let Some((installed, lab)) = opened(Client::Claude, "holders") else { return };
+    lab.login("claude", &lab.token("LOGIN"));
+    let holders = [0, 1].map(|_| Sandbox::start(&lab, &installed, &Wanted::new("claude", Way::Shim)));
+    // Where the token is a file, nothing is held.
+    let file = Sandbox::start(&lab, &installed, &Wanted::new("claude", Way::Hook));
+    let said = lab.ok("keyslip revoke --account claude");
+    for holder in &holders {
+        let line = format!("{}: processes that run still hold CLAUDE_CODE_OAUTH_TOKEN", holder.bare.id);
+        assert!(said.contains(&line), "{said}");
+        let main = holder.exec("tr '\\0' '\\n' </proc/1/environ; echo; env").stdout;
+        assert_eq!(main.matches("<LOGIN>").count(), 1, "the main process alone: {main}");
+    }
+    assert!(said.contains(&format!("{}: took away claude", file.bare.id)), "{said}");
+    assert!(!said.contains(&format!("{}: processes", file.bare.id)), "{said}");
+    let list = lab.ok("keyslip list");
+    assert_eq!(list.matches("(revoked)").count(), 3, "{list}");
+    Sandbox::end_all(holders.into_iter().chain([file]));
 }
 
 /// A client that is started after `revoke` is logged out, and whoever keeps a copy is named.

@@ -5,6 +5,7 @@
 use crate::api::{Api, NAMES, Request};
 use crate::client::Installed;
 use crate::lab::{Bare, Lab, Output};
+use crate::podman;
 
 /// How the container comes to its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum Way {
     Hook,
     /// `keyslip inject`: a hook, and the launcher in front of the command.
     Inject,
+    /// The shim in front of podman's runtime.
+    Podman,
+    /// A device of CDI, for podman with its plain runtime.
+    Cdi,
     /// Not at all.
     None,
 }
@@ -26,8 +31,15 @@ impl Way {
             Self::Shim => "shim",
             Self::Hook => "createRuntime hook",
             Self::Inject => "inject",
+            Self::Podman => "podman with the shim",
+            Self::Cdi => "CDI device, podman",
             Self::None => "none",
         }
+    }
+
+    /// Whether podman makes the container.
+    fn is_podmans(self) -> bool {
+        matches!(self, Self::Podman | Self::Cdi)
     }
 }
 
@@ -57,6 +69,7 @@ impl<'a> Wanted<'a> {
 /// A container that runs.
 pub struct Sandbox<'a> {
     lab: &'a Lab,
+    way: Way,
     pub bare: Bare<'a>,
     pub api: Api,
 }
@@ -70,7 +83,10 @@ impl<'a> Sandbox<'a> {
     #[track_caller]
     pub fn start(lab: &'a Lab, client: &Installed, wanted: &Wanted<'_>) -> Self {
         let sandbox = Self::made(lab, client, wanted);
-        let created = sandbox.bare.create();
+        let created = match wanted.way.is_podmans() {
+            true => podman::create(lab, client, wanted, &sandbox.bare.id, &sandbox.bare.bundle),
+            false => sandbox.bare.create(),
+        };
         assert!(created.succeeded(), "{created}");
         sandbox.go_on();
         sandbox
@@ -101,13 +117,18 @@ impl<'a> Sandbox<'a> {
         if wanted.way != Way::Shim {
             bare.shim = wanted.runtime.to_owned();
         }
-        Self { lab, bare, api }
+        Self { lab, way: wanted.way, bare, api }
     }
 
     /// Brings the servers into the network of a container that is made, and starts it.
     #[track_caller]
     pub fn go_on(&self) {
         let Bare { shim, id, .. } = &self.bare;
+        if self.way.is_podmans() {
+            self.api.listen(&self.lab.ok(&format!("podman inspect {id} --format '{{{{.State.Pid}}}}'")));
+            self.lab.ok(&format!("podman start {id}"));
+            return;
+        }
         self.api.listen(&self.lab.ok(&format!("{shim} state {id} | jq .pid")));
         self.lab.ok(&format!("{shim} start {id}"));
     }
@@ -117,6 +138,9 @@ impl<'a> Sandbox<'a> {
     pub fn exec(&self, script: &str) -> Output {
         let Bare { shim, id, bundle, .. } = &self.bare;
         self.lab.write("script", script.as_bytes());
+        if self.way.is_podmans() {
+            return self.lab.sh(&format!("podman exec {id} sh -c \"$(cat $W/script)\""));
+        }
         // The launcher is in front of the main process alone.
         self.lab.sh(&format!(
             "jq -c --rawfile script $W/script '.process | .args=[\"sh\",\"-c\",$script]' {bundle}/config.json >{bundle}/process.json
@@ -141,12 +165,37 @@ impl<'a> Sandbox<'a> {
         ))
     }
 
-    /// Ends it, and asserts that nothing is left.
+    /// Ends it, and asserts that nothing is left of any container.
     #[track_caller]
     pub fn end(self) {
-        self.bare.end();
-        self.lab.assert_nothing_left(&self.bare.id);
+        Self::end_all([self]);
     }
+
+    /// Ends several, and asserts that nothing is left.
+    #[track_caller]
+    pub fn end_all(all: impl IntoIterator<Item = Self>) {
+        let mut last = None;
+        for sandbox in all {
+            sandbox.stop();
+            last = Some(sandbox);
+        }
+        let last = last.expect("at least one");
+        last.lab.assert_nothing_left(&last.bare.id);
+    }
+
+    #[track_caller]
+    fn stop(&self) {
+        match self.way.is_podmans() {
+            true => self.lab.remove(&self.bare.id),
+            false => self.bare.end(),
+        }
+    }
+}
+
+/// Its variables, but for PATH.
+pub fn variables<'a>(client: &Installed, wanted: &Wanted<'a>) -> Vec<&'a str> {
+    let plain = ["HOME=/home/dev", "SSL_CERT_FILE=/etc/ca.pem", "NODE_EXTRA_CA_CERTS=/etc/ca.pem"];
+    plain.iter().chain(client.env).chain(wanted.env).copied().collect()
 }
 
 /// The filter of jq that makes a bundle what is wanted.
@@ -160,11 +209,10 @@ fn filter(client: &Installed, wanted: &Wanted<'_>) -> String {
             format!(r#" | .mounts += [{{destination:"{to}",type:"bind",source:{from:?},options:["bind","ro"]}}]"#)
         })
         .collect();
-    let plain = ["HOME=/home/dev", "SSL_CERT_FILE=/etc/ca.pem", "NODE_EXTRA_CA_CERTS=/etc/ca.pem"];
-    let env: Vec<&str> = plain.iter().chain(client.env).chain(wanted.env).copied().collect();
+    let env = variables(client, wanted);
     let asks = match wanted.way {
         Way::Shim | Way::Hook => format!(r#".annotations={{"dev.keyslip.agents":"{}"}}"#, wanted.agent),
-        Way::Inject | Way::None => ".".to_owned(),
+        Way::Inject | Way::Podman | Way::Cdi | Way::None => ".".to_owned(),
     };
     let hooks = match wanted.way {
         Way::Hook => HOOKS,

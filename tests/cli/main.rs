@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod agents;
 mod capture;
 mod logins;
 
@@ -51,10 +52,11 @@ fn a_credential_as_an_argument_works_and_warns() {
 #[test]
 fn what_is_no_credential_is_not_stored_and_not_quoted() {
     let lab = lab!("cli-refused");
+    let known = format!("known are {}.", lab::shipped().join(", "));
     for (script, reason) in [
         ("echo hunter2-FAKE | keyslip auth login claude", "it takes long-lived OAuth token (sk-ant-oat01-…)"),
         ("keyslip auth login claude </dev/null", "no credential on standard input"),
-        ("echo x | keyslip auth login unheard-of", "known are claude, codex, copilot, gemini, opencode"),
+        ("echo x | keyslip auth login unheard-of", known.as_str()),
         (
             r#"echo '{"claudeAiOauth":{"accessToken":"hunter2-FAKE","expiresAt":1000}}' | keyslip auth login claude"#,
             "expired",

@@ -1,6 +1,6 @@
 //! Requests that are none, or are not allowed: refused with a message that says what to do.
 
-use crate::lab::{Bare, Lab, Output, RUNTIMES};
+use crate::lab::{Bare, Lab, Output, RUNTIMES, shipped};
 
 /// Creates a container from a bundle whose configuration `edit` has changed.
 fn create<'a>(lab: &'a Lab, runtime: &str, edit: &str) -> (Bare<'a>, Output) {
@@ -61,14 +61,10 @@ fn a_broken_configuration_that_speaks_of_us_is_refused_with_its_place() {
 #[test]
 fn an_unknown_agent_is_refused_and_the_known_ones_are_named() {
     let Some(lab) = Lab::with_claude("unknown-agent") else { return };
+    let known = shipped().join(", ");
     for runtime in RUNTIMES {
         let (container, output) = create(&lab, runtime, &agents("clod"));
-        refused(
-            &lab,
-            &container,
-            &output,
-            &["keyslip:", "clod", "claude, codex, copilot, gemini, opencode", "/etc/keyslip"],
-        );
+        refused(&lab, &container, &output, &["keyslip:", "clod", &known, "/etc/keyslip"]);
     }
 }
 

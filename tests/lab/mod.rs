@@ -21,6 +21,17 @@ pub const RUNTIMES: [&str; 2] = ["crun", "runc"];
 /// Longest that one script may take.
 const SECONDS: &str = "90";
 
+/// The agents that ship with Keyslip, by name: the definitions of `config/agents`, without the probe's.
+pub fn shipped() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/agents");
+    let names = fs::read_dir(dir).expect("config/agents").flatten().map(|entry| entry.file_name());
+    let mut names: Vec<String> =
+        names.filter_map(|name| Some(name.to_str()?.strip_suffix(".toml")?.to_owned())).collect();
+    names.retain(|name| name != "keyslip-probe");
+    names.sort();
+    names
+}
+
 /// The Debian that a lab's engines are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agents;
 mod audit;
 mod auth;
 mod cdi;
@@ -46,6 +47,8 @@ enum Command {
     /// Write a line of the audit log for the runtime shim and the hooks.
     #[command(subcommand, hide = true)]
     Audit(audit::Audit),
+    /// List the agents: what each takes, how it is recognised, where it goes, how to log in.
+    Agents(agents::Args),
     /// Answer questions of the runtime shim and the hooks about keyrings and credential helpers.
     #[command(subcommand, hide = true)]
     Credential(credential::Credential),
@@ -110,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Auth(command) => auth::run(&command, &site),
         Command::Audit(command) => audit::run(&command),
+        Command::Agents(args) => agents::run(&args, &site),
         Command::Credential(command) => credential::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Plan(args) => plan::run(&args, &site),
