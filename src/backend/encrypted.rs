@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The same when a container waits for it: less than whoever asks for it waits, who could not end it.
 const OPENING: Duration = Duration::from_secs(8);
 
+/// Where a system has it: Debian and Fedora, their `/usr/local`, NixOS.
+const PLACES: &str = "/usr/bin:/bin:/usr/local/bin:/run/current-system/sw/bin";
+
 /// The first version that seals for users other than root.
 const FOR_USERS: u32 = 256;
 
@@ -126,10 +129,10 @@ fn usable(limit: Duration) -> Result<bool, Error> {
     }
 }
 
-/// `systemd-creds` without any variable that could move its key.
+/// `systemd-creds` of the system, whatever `PATH` says, and without any variable that could move its key.
 fn program() -> Command {
     let mut command = Command::new("systemd-creds");
-    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).current_dir("/");
+    command.env_clear().env("PATH", PLACES).current_dir("/");
     command
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -26,7 +27,8 @@ fn start(args: Args) -> i32 {
         return 0;
     }
     let failure = run(&args);
-    eprintln!("{}", failure.message);
+    // `eprintln` panics when standard error is a file on a full disk.
+    let _ = writeln!(std::io::stderr(), "{}", failure.message);
     failure.code
 }
 
@@ -38,6 +40,7 @@ fn run(args: &Args) -> Failure {
             message: "keyslip-launch is put in front of a container's command by keyslip-hook".to_owned(),
         };
     };
+    sys::conceal();
     let file = match fs::read(launch::ENVIRONMENT) {
         Ok(file) => file,
         Err(error) => {

@@ -102,7 +102,9 @@ pub enum Error {
     #[error("the launcher {0} is missing; install Keyslip again")]
     NoLauncher(PathBuf),
     /// The mount calls are missing.
-    #[error("this kernel lacks the mount calls that this needs (Linux 5.12); use the shim")]
+    #[error(
+        "this kernel, or a filter of system calls, lacks one that mounts from outside need (openat2, open_tree, move_mount, mount_setattr, fsopen: Linux 5.12); use the shim"
+    )]
     OldKernel,
     /// There is no process whose namespace could be entered.
     #[error("the container's first process is not known; this hook belongs to createRuntime or prestart")]

@@ -83,8 +83,11 @@ pub(super) fn quick(record: &Record) -> Liveness {
     match record.process {
         Some(process) if process.is_alive() => Liveness::Alive,
         Some(_) => Liveness::Dead,
-        // A hook that ran before the runtime, for a container that never came.
-        None if record.is_of_a_hook() && Instant::now().since(record.created) > unclaimed(record) => Liveness::Dead,
+        // A hook that ran before the runtime, for a container that never came. A time ahead was written by a clock that
+        // was wrong.
+        None if record.is_of_a_hook() && Instant::now().since(record.created).saturating_abs() > unclaimed(record) => {
+            Liveness::Dead
+        }
         None => Liveness::Unknown,
     }
 }

@@ -51,10 +51,11 @@ pub fn reap_some(ledger: &Ledger, id: &SandboxId) -> Vec<Record> {
     others.filter_map(|entry| reap(ledger, &entry.path())).collect()
 }
 
-/// Whether something in the directory `sandbox` was made or removed in the last `seconds`.
+/// Whether something in the directory `sandbox` was made or removed in the last `seconds`. A time that is as far ahead
+/// or farther was written by a clock that was wrong, and must not keep it for years.
 #[must_use]
 pub fn is_young(sandbox: &Path, seconds: i64) -> bool {
-    fs::metadata(sandbox).is_ok_and(|about| Instant::now().0 - about.mtime() < seconds)
+    fs::metadata(sandbox).is_ok_and(|about| Instant::now().since(Instant(about.mtime())).saturating_abs() < seconds)
 }
 
 fn reap(ledger: &Ledger, sandbox: &Path) -> Option<Record> {

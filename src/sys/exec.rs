@@ -3,6 +3,8 @@
 use std::ffi::{CStr, c_char};
 use std::io;
 
+use super::concealed::with_given_limits;
+
 unsafe extern "C" {
     static environ: *const *const c_char;
 }
@@ -25,10 +27,12 @@ pub(super) fn environment() -> *const *const c_char {
 #[must_use]
 pub fn exec(program: &CStr, argv: &[&CStr]) -> io::Error {
     let argv = pointers(argv);
-    // SAFETY: `program` and every entry are NUL-terminated and outlive the call; both vectors
-    // end with a null pointer.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), environment()) };
-    io::Error::last_os_error()
+    with_given_limits(|| {
+        // SAFETY: `program` and every entry are NUL-terminated and outlive the call; both vectors
+        // end with a null pointer.
+        unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), environment()) };
+        io::Error::last_os_error()
+    })
 }
 
 /// Replaces this process by `program` with `argv` and `env` and nothing else.
@@ -37,7 +41,9 @@ pub fn exec(program: &CStr, argv: &[&CStr]) -> io::Error {
 #[must_use]
 pub fn exec_with(program: &CStr, argv: &[&CStr], env: &[&CStr]) -> io::Error {
     let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: every string is NUL-terminated and outlives the call; both vectors end with null.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
-    io::Error::last_os_error()
+    with_given_limits(|| {
+        // SAFETY: every string is NUL-terminated and outlives the call; both vectors end with null.
+        unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+        io::Error::last_os_error()
+    })
 }

@@ -42,6 +42,8 @@ pub fn start_helper(program: &CStr, argv: &[&CStr], env: &[&CStr], user: Option<
     if pid == 0 {
         // SAFETY: as above; the descriptors are open.
         unsafe {
+            // What it starts may not become somebody else either.
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
             let ready = libc::setsid() == libc::getpid()
                 && user.is_none_or(|(uid, gid)| {
                     libc::setgroups(0, std::ptr::null()) == 0

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::concealed::stay_concealed;
+
 /// Undoes [`FsIdentity::assume`] when dropped.
 #[derive(Debug)]
 pub struct FsIdentity {
@@ -27,6 +29,7 @@ impl FsIdentity {
         // These calls do not report failure; asking with an invalid id reads the current one.
         // SAFETY: as above.
         let now = unsafe { (libc::setfsuid(u32::MAX) as u32, libc::setfsgid(u32::MAX) as u32) };
+        stay_concealed();
         if now == (uid, gid) { Ok(previous) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
     }
 }
@@ -39,6 +42,7 @@ impl Drop for FsIdentity {
             libc::setfsgid(self.gid);
             libc::setgroups(self.groups.len(), self.groups.as_ptr());
         }
+        stay_concealed();
     }
 }
 
@@ -58,6 +62,7 @@ pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T>
     // SAFETY: integers only.
     let moved = unsafe { libc::setegid(gid) == 0 && libc::seteuid(uid) == 0 };
     let failure = io::Error::last_os_error();
+    stay_concealed();
     let result = moved.then(work);
     let raw: Vec<libc::gid_t> = groups.iter().map(|group| group.as_raw()).collect();
     // SAFETY: the saved ids of this process are 0, so it may return to them; `raw` is a valid
@@ -67,5 +72,6 @@ pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T>
     if !back {
         std::process::abort();
     }
+    stay_concealed();
     result.ok_or(failure)
 }

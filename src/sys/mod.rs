@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod concealed;
 mod entry;
 mod exec;
 mod helper;
@@ -15,6 +16,7 @@ mod supervise;
 #[cfg(feature = "login")]
 mod terminal;
 
+pub use concealed::{Need, conceal, gain_nothing, keep_only};
 pub use entry::{Args, execfn, start};
 pub use exec::{exec, exec_with};
 pub use helper::{Helper, start_helper};

@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 
+use super::concealed::with_given_limits;
 use super::exec::{environment, pointers};
 
 /// How a supervised program ended.
@@ -58,7 +59,7 @@ pub fn supervise(program: &CStr, argv: &[&CStr]) -> io::Result<Ended> {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         (set.assume_init(), before.assume_init())
     };
-    let child = spawn(program, argv, &before);
+    let child = with_given_limits(|| spawn(program, argv, &before));
     let ended = child.map(|child| wait(child, &set));
     // SAFETY: `before` is the mask this process had.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };

@@ -15,7 +15,7 @@ mod poststop;
 mod precreate;
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -25,7 +25,7 @@ use keyslip::names::AgentRef;
 use keyslip::oci::{LONGEST_SPEC, State};
 use keyslip::request;
 use keyslip::site::Site;
-use keyslip::sys::{self, Args};
+use keyslip::sys::{self, Args, Need};
 
 keyslip::entry!(start);
 
@@ -47,10 +47,13 @@ const LAUNCHER: &str = "/usr/libexec/keyslip/keyslip-launch";
 
 fn start(args: Args) -> i32 {
     sys::secure_stdio();
+    sys::conceal();
+    sys::gain_nothing();
     match run(&args) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("keyslip: {}", sentence(error.chain()));
+            // `eprintln` panics when standard error is a file on a full disk.
+            let _ = writeln!(std::io::stderr(), "keyslip: {}", sentence(error.chain()));
             tell_syslog(3, &sentence(error.chain()));
             1
         }
@@ -64,6 +67,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let hook = Hook::from_args(args)?;
+    sys::keep_only(if stage == "poststop" { Need::CleanUp } else { Need::Deliver });
     match stage {
         "precreate" => precreate::run(&hook),
         "createRuntime" | "prestart" => create_runtime::run(&hook),

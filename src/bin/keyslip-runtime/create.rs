@@ -15,6 +15,7 @@ use keyslip::ledger::{self, Key, Ledger, Liveness, Phase, Process, Record, Sandb
 use keyslip::oci::{self, Call, Command, Spec};
 use keyslip::pipeline::{self, Input, Prepared};
 use keyslip::site::Site;
+use keyslip::sys::Need;
 use keyslip::{config, deliver, request, sys};
 
 use crate::{Shim, report};
@@ -33,6 +34,8 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
         return pass_on(shim, &path, &text);
     }
     sys::secure_stdio();
+    sys::conceal();
+    sys::keep_only(Need::Deliver);
     let site = Site::here(std::env::var_os("HOME").as_ref().map(Path::new))?;
     let mut settings = audit::Settings::default();
     let result = start(shim, &site, &root, &bundle, &path, &text, &mut settings);
@@ -186,6 +189,8 @@ fn hand_over(
         Handed::bundle(&shim.call, &dir.join("bundle"), &plan.change, spec, bundle)?
     };
     drop(plan);
+    // The runtime has everything again.
+    sys::keep_only(Need::CleanUp);
     let argv: Vec<&CStr> = handed.argv.iter().map(CString::as_c_str).collect();
     let ended = shim.supervise(&argv)?;
     if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {

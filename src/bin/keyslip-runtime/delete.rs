@@ -3,7 +3,7 @@
 use keyslip::audit::{Entry, Event};
 use keyslip::ledger::{self, Ledger, Liveness, Record};
 use keyslip::site::Site;
-use keyslip::sys::Ended;
+use keyslip::sys::{self, Ended, Need};
 use std::path::Path;
 
 use crate::Shim;
@@ -18,6 +18,7 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let (ledger, key, _) = shim.place()?;
     let Some(id) = ledger.find(&key) else { return shim.pass() };
     let record = Record::read(&ledger.sandbox(&id));
+    sys::keep_only(Need::CleanUp);
     let ended = shim.supervise(shim.call.argv())?;
     let Ok(record) = record else {
         ledger.leave(&key, &id);
@@ -35,6 +36,7 @@ pub fn after_checkpoint(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let (ledger, key, _) = shim.place()?;
     let record = ledger.find(&key).and_then(|id| Record::read(&ledger.sandbox(&id)).ok());
     let Some(record) = record else { return shim.pass() };
+    sys::keep_only(Need::CleanUp);
     let ended = shim.supervise(shim.call.argv())?;
     if ended == Ended::Exited(0) && ledger::liveness(&ledger, &record) == Liveness::Dead {
         clean_up(&ledger, &record);
@@ -52,6 +54,7 @@ fn clean_up(ledger: &Ledger, record: &Record) {
 /// crun's `delete --regex`: whoever is gone afterwards is cleaned up after.
 fn several(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let (ledger, ..) = shim.place()?;
+    sys::keep_only(Need::CleanUp);
     let ended = shim.supervise(shim.call.argv())?;
     for record in ledger.records() {
         if record.runtime == shim.installed.real && ledger::liveness(&ledger, &record) == Liveness::Dead {

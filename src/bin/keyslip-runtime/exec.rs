@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use keyslip::ledger::Record;
 use keyslip::oci::{self, EnvVar, Process, process_with_env};
+use keyslip::sys::Need;
 use keyslip::{launch, sys};
 use zeroize::Zeroizing;
 
@@ -24,6 +25,8 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     if is_gone || record.agents.iter().all(|agent| agent.env.is_empty()) {
         return shim.pass();
     }
+    sys::conceal();
+    sys::keep_only(Need::Read);
     let stored = Zeroizing::new(fs::read(dir.join("env")).unwrap_or_default());
     match shim.call.process() {
         Some(path) => {

@@ -15,7 +15,8 @@ use crate::{Shim, create};
 /// Reports a failed call; returns the exit code.
 pub fn failure(shim: &Shim<'_>, error: &anyhow::Error) -> i32 {
     let message = format!("keyslip: container {}: {}", create::name(shim.call.container()), sentence(error.chain()));
-    eprintln!("{message}");
+    // `eprintln` panics when standard error is a file on a full disk.
+    let _ = writeln!(std::io::stderr(), "{message}");
     // docker and containerd show the last line of this file and nothing else.
     if let Some(mut log) = shim.call.log().and_then(|path| File::options().append(true).create(true).open(path).ok()) {
         let line = format!(r#"{{"level":"error","msg":{},"time":"{}"}}"#, quote(&message), Instant::now());

@@ -89,6 +89,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    keyslip::sys::conceal();
     // A reader that goes away, as in `keyslip list | head`, ends this program like any other.
     keyslip::sys::end_on_closed_pipe();
     keyslip::sys::wait_for_children();
