@@ -11,13 +11,14 @@ STATIC     := -C target-feature=+crt-static -C relocation-model=static -C force-
 BIN        := build/bin
 TARGET     := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build demo test test-youki lint fuzz-smoke bench install uninstall clean
+.PHONY: help setup build demo test test-security test-youki lint fuzz-smoke bench install uninstall clean
 
 help:
 	@echo 'make setup      install what this machine lacks (Debian packages, cargo-nextest)'
 	@echo 'make build      build the programs into build/bin'
 	@echo 'make demo       build, and show the main job on crun, runc and podman'
 	@echo 'make test       everything, real engines included'
+	@echo 'make test-security  what is made to do harm, and a summary of what was tried and held'
 	@echo 'make test-youki youki, which is built for it first (15 minutes)'
 	@echo 'make lint       rustfmt, clippy, cargo-deny'
 	@echo 'make fuzz-smoke each fuzz target for a minute'
@@ -39,11 +40,18 @@ demo:
 	@examples/demo/demo
 
 test: setup build
-	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows}
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows,security}
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
 	@tests/agents/table
 	@tests/agents/page
+	@tests/security/summary
+
+# What docs/threat-model.md promises.
+test-security: setup build
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/security
+	cargo nextest run --locked --no-fail-fast -E 'binary(security) | binary(faults) | binary(load) | binary(audit)'
+	@tests/security/summary
 
 # The rows of docs/engines.md that take too long to be made each time.
 test-youki: setup build

@@ -41,6 +41,11 @@ pub enum Error {
     /// A user that the container does not have.
     #[error("user {0:?} is not in the container's /etc/passwd; name another one in dev.keyslip.user, or a number")]
     UnknownUser(String),
+    /// A list of users that is too long to be read.
+    #[error(
+        "the container's /etc/passwd is longer than a megabyte and its beginning does not name the user; set HOME in the container"
+    )]
+    LongPasswd,
     /// An id outside of the container's user namespace.
     #[error("{what} {id} is not mapped in the container's user namespace")]
     Unmapped {

@@ -39,7 +39,7 @@ impl Owner {
             None => (main.0, main.1, None),
             Some(name) => {
                 let number = name.parse::<u32>().ok();
-                match (look_up(tree, |entry, uid| entry == name || Some(uid) == number), number) {
+                match (look_up(tree, |entry, uid| entry == name || Some(uid) == number)?, number) {
                     (Some(user), _) => (user.uid, user.gid, Some(user.home)),
                     (None, Some(uid)) => (uid, main.1, None),
                     (None, None) => return Err(Error::UnknownUser(name.to_owned())),
@@ -49,10 +49,10 @@ impl Owner {
         // HOME speaks of the user of the main process. Without it the agents ask /etc/passwd, and
         // a user who is not there has "/".
         let set = spec.process.variable("HOME").filter(|home| !home.is_empty() && uid == main.0).map(PathBuf::from);
-        let home = set
-            .or(listed)
-            .or_else(|| look_up(tree, |_, entry| entry == uid).map(|user| user.home))
-            .unwrap_or_else(|| PathBuf::from("/"));
+        let home = match set.or(listed) {
+            Some(home) => home,
+            None => look_up(tree, |_, entry| entry == uid)?.map_or_else(|| PathBuf::from("/"), |user| user.home),
+        };
         let odd = home.to_str().is_none_or(|home| home.chars().any(char::is_control));
         if odd || !home.is_absolute() {
             return Err(Error::BadHome(home));
@@ -64,11 +64,18 @@ impl Owner {
 }
 
 /// Looks into the container's own `/etc/passwd`, if it is a regular file in the image.
-fn look_up(tree: &Tree, wanted: impl Fn(&str, u32) -> bool) -> Option<User> {
-    let place = tree.walk(Path::new("/etc/passwd")).ok()?;
-    let handle = place.handle.filter(|_| place.found == Found::File)?;
+///
+/// # Errors
+/// When the user is not in the part that is read: the runtimes read on, and may find another home directory.
+fn look_up(tree: &Tree, wanted: impl Fn(&str, u32) -> bool) -> Result<Option<User>, Error> {
+    let place = tree.walk(Path::new("/etc/passwd")).ok();
+    let Some(handle) = place.filter(|place| place.found == Found::File).and_then(|place| place.handle) else {
+        return Ok(None);
+    };
     // The handle was opened without following links and is a regular file; this opens that file.
-    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).ok()?;
+    let Ok(file) = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())) else { return Ok(None) };
+    let is_longer = file.metadata().is_ok_and(|about| about.len() > LONGEST_PASSWD);
     let lines = BufReader::new(file.take(LONGEST_PASSWD)).split(b'\n').map_while(Result::ok);
-    lines.filter_map(|line| String::from_utf8(line).ok()).find_map(|line| parse_passwd(&line, &wanted))
+    let found = lines.filter_map(|line| String::from_utf8(line).ok()).find_map(|line| parse_passwd(&line, &wanted));
+    if found.is_none() && is_longer { Err(Error::LongPasswd) } else { Ok(found) }
 }

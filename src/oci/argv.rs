@@ -187,6 +187,12 @@ impl<'a> Call<'a> {
         self.value(&["pid-file"]).map(Path::new)
     }
 
+    /// How many descriptors after the standard ones the runtime hands on to the container.
+    #[must_use]
+    pub fn preserved(&self) -> u32 {
+        self.value(&["preserve-fds"]).and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0)
+    }
+
     /// The bundle as it was named, or the current directory.
     #[must_use]
     pub fn bundle(&self) -> PathBuf {

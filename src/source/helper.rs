@@ -77,7 +77,11 @@ fn ask_program(program: &Path, question: &Question, keeper: &Keeper, site: &Site
     serde_json::from_slice(&answer).map_err(|error| io::Error::other(unreadable(error)))
 }
 
-/// Whoever keeps the logins runs it, with nothing of another user's environment.
+/// Variables that it gets as they are. Whatever else there is, `LD_PRELOAD` for one, may be somebody else's: hooks have
+/// been run with the environment of a container (CVE-2025-23266), and this program is loaded by a dynamic loader.
+const KEPT: [&str; 5] = ["PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
+/// Whoever keeps the logins runs it, with nothing of another user's environment and little of this one's.
 fn environment(keeper: &Keeper, site: &Site) -> Vec<CString> {
     let uid = match (keeper.user, site.whose) {
         (Some((uid, _)), _) | (None, Whose::User(uid)) => uid,
@@ -86,8 +90,9 @@ fn environment(keeper: &Keeper, site: &Site) -> Vec<CString> {
     let runtime = format!("/run/user/{uid}");
     let mut all: Vec<(OsString, OsString)> = match keeper.user {
         Some(_) => Vec::new(),
-        None => env::vars_os().filter(|(_, value)| !value.is_empty()).collect(),
+        None => KEPT.iter().filter_map(|name| Some((name.into(), env::var_os(name)?))).collect(),
     };
+    all.retain(|(_, value)| !value.is_empty());
     for (name, value) in [
         ("HOME", keeper.home.as_os_str().to_owned()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),

@@ -1,7 +1,7 @@
 //! Files that exist only in memory, for what must reach the runtime and nobody else.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -9,11 +9,12 @@ use rustix::fs::{MemfdFlags, SealFlags};
 const LOWEST: i32 = 512;
 
 /// A sealed memory file with `content`, on a descriptor of at least 512 where the limit on open
-/// files allows it, inherited by the program executed next (`/proc/self/fd/N`).
+/// files allows it, inherited by the program executed next (`/proc/self/fd/N`). It comes after the `preserved`
+/// descriptors that this program hands on to a container, whether they are open or not.
 ///
 /// # Errors
 /// What `memfd_create`, `write` or `fcntl` say.
-pub fn memory_file(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
+pub fn memory_file(name: &str, content: &[u8], preserved: u32) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         // Kernels before 6.3 do not know NOEXEC_SEAL.
@@ -29,12 +30,12 @@ pub fn memory_file(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
     }
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
-    above(&file)
+    above(&file, 3_i32.saturating_add_unsigned(preserved))
 }
 
-/// A copy of `file`, without close-on-exec, as high as the limit on open files allows.
-fn above(file: impl AsFd) -> io::Result<OwnedFd> {
-    let mut lowest = LOWEST;
+/// A copy of `file`, without close-on-exec, as high as the limit on open files allows, but not below `floor`.
+fn above(file: impl AsFd, floor: i32) -> io::Result<OwnedFd> {
+    let mut lowest = LOWEST.max(floor);
     loop {
         match rustix::io::fcntl_dupfd_cloexec(&file, lowest) {
             Ok(copy) => {
@@ -42,7 +43,7 @@ fn above(file: impl AsFd) -> io::Result<OwnedFd> {
                 return Ok(copy);
             }
             // EINVAL, EMFILE: the limit is lower than that.
-            Err(_) if lowest > file.as_fd().as_raw_fd() => lowest /= 2,
+            Err(_) if lowest > floor => lowest = (lowest / 2).max(floor),
             Err(error) => return Err(error.into()),
         }
     }

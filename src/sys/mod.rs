@@ -44,6 +44,12 @@ pub fn wait_for_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Forgets the environment that this program was started with, for itself and for whatever it starts.
+pub fn forget_environment() {
+    // SAFETY: this program has one thread, and nothing borrows from its environment.
+    unsafe { libc::clearenv() };
+}
+
 /// `tmpfs` in `statfs(2)`'s `f_type`; the only file system Keyslip writes a secret to.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// `ramfs`, which is never swapped out either.

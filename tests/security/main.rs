@@ -1,8 +1,22 @@
-//! Holes that were found, each with the test that stands where it was.
+//! What is made to do harm, and holes that were found, each with the test that stands where it was.
+//! `docs/threat-model.md` says which test stands for what.
+//!
+//! Every test opens a lab of its own, see `tests/lab`. They need root; without it each says that it was skipped.
 
+mod crosstalk;
+mod host;
+mod incidents;
+mod kube;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod logins;
+mod race;
+mod rootfs;
+mod spec;
+mod start;
+#[path = "../lab/tally.rs"]
+mod tally;
+mod threats;
 
 use lab::{Bare, Lab};
 

@@ -64,13 +64,23 @@ pub fn key(state: &State) -> Key {
 
 /// What an earlier hook of this very start has delivered. What is left of an earlier start of the container
 /// is removed.
-fn delivered_before(ledger: &Ledger, state: &State) -> Option<Record> {
-    let record = Record::read(&ledger.sandbox(&ledger.find(&key(state))?)).ok()?;
+///
+/// # Errors
+/// When a container of this bundle and id lives, which can be under another root of the runtime.
+fn delivered_before(ledger: &Ledger, state: &State) -> anyhow::Result<Option<Record>> {
+    let record = ledger.find(&key(state)).and_then(|id| Record::read(&ledger.sandbox(&id)).ok());
+    let Some(record) = record else { return Ok(None) };
     if record.process.is_some() && record.process == Process::find(state.pid) {
-        return Some(record);
+        return Ok(Some(record));
     }
+    anyhow::ensure!(
+        !record.process.is_some_and(Process::is_alive),
+        "another container of the bundle {} and the id {} has credentials and still runs; use another id",
+        state.bundle.display(),
+        state.id
+    );
     ledger::clean_up(ledger, &record);
-    None
+    Ok(None)
 }
 
 /// Agents as they are asked for.
@@ -131,7 +141,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State, settings: &mut audit
     if hook.devices.is_empty() && !oci::mentions_us(&text) {
         return Ok(());
     }
-    let before = delivered_before(ledger, state);
+    let before = delivered_before(ledger, state)?;
     if before.as_ref().is_some_and(|record| !hook.devices.is_empty() && holds(record, &names(&hook.devices))) {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //!   its mounts can still be added to.
 //! - `poststop`: the state on standard input; what the container had is removed.
 //!
-//! Nothing is taken from the environment. The engine, the user's home directory and CDI devices are
+//! Nothing is taken from the environment, which may be a container's (CVE-2025-23266). The engine, the user's home directory and CDI devices are
 //! arguments that the installation wrote into the hook's JSON.
 
 #![no_main]
@@ -47,6 +47,7 @@ const LAUNCHER: &str = "/usr/libexec/keyslip/keyslip-launch";
 
 fn start(args: Args) -> i32 {
     sys::secure_stdio();
+    sys::forget_environment();
     sys::conceal();
     sys::gain_nothing();
     match run(&args) {

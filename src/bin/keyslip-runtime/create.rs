@@ -117,7 +117,7 @@ fn pass_on(shim: &Shim<'_>, path: &Path, text: &str) -> anyhow::Result<i32> {
     if shim.call.config().is_none() || path.is_file() {
         return shim.pass();
     }
-    let file = sys::memory_file("config.json", text.as_bytes())?;
+    let file = sys::memory_file("config.json", text.as_bytes(), shim.call.preserved())?;
     shim.pass_with(&shim.call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))
 }
 
@@ -227,8 +227,8 @@ const WITHOUT_VALUES: &str = ".config.without-values";
 impl Handed {
     /// crun reads its configuration from any file and keeps the engine's bundle.
     fn config(call: &Call<'_>, text: &[u8]) -> anyhow::Result<Self> {
-        let file =
-            sys::memory_file("config.json", text).context("cannot make a file in memory for the configuration")?;
+        let file = sys::memory_file("config.json", text, call.preserved())
+            .context("cannot make a file in memory for the configuration, after the descriptors that are preserved")?;
         let argv = call.with_config(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
         Ok(Self { argv, _config: Some(file), has_bundle: false })
     }

@@ -32,7 +32,8 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
         Some(path) => {
             let text = oci::read(path)?;
             let process = Process::parse(&text, path)?;
-            let file = sys::memory_file("process.json", &process_with_env(&process, &missing(&process, &stored)))?;
+            let text = process_with_env(&process, &missing(&process, &stored));
+            let file = sys::memory_file("process.json", &text, shim.call.preserved())?;
             shim.pass_with(&shim.call.with_process(&descriptor(&file)))
         }
         // crun keeps the configuration it was given, with the values of that time.
@@ -52,7 +53,8 @@ fn by_options(shim: &Shim<'_>, config: &Path, record: &Record, stored: &[u8]) ->
     let Some(described) = exec_options::describe(&shim.call, &spec.process, ours)? else { return shim.pass() };
     let text = std::str::from_utf8(&described)?;
     let process = Process::parse(text, config)?;
-    let file = sys::memory_file("process.json", &process_with_env(&process, &missing(&process, stored)))?;
+    let text = process_with_env(&process, &missing(&process, stored));
+    let file = sys::memory_file("process.json", &text, shim.call.preserved())?;
     shim.pass_with(&shim.call.exec_with_process(&descriptor(&file), exec_options::KEPT))
 }
 
