@@ -34,8 +34,9 @@ fn a_full_delivery_stays_within_its_budget() {
         before=$(calls '*mount_all*' createRuntime --engine bare <$W/state)
         open_tree=428; $W/count $W/steps $open_tree $hook createRuntime --engine bare <$W/state
         echo createRuntime $before $(cat $W/steps)
+        kill $c; wait $c || true
         echo poststop $(calls none poststop --engine bare <$W/state) 0
-        kill $c; jq -r .event /var/lib/keyslip/audit.log | tr '\n' ' '"#
+        jq -r .event /var/lib/keyslip/audit.log | tr '\n' ' '"#
     ));
     println!("{counted}");
     let mut lines = counted.lines();
@@ -46,7 +47,7 @@ fn a_full_delivery_stays_within_its_budget() {
         assert!(counted > 10_000 && (stepped > 10_000) == (stage == "createRuntime"), "{stage}: {line}");
         assert!(counted + stepped < BUDGET, "{stage}: {line} of {BUDGET}");
     }
-    // Each of them did its work. Under valgrind the one at createRuntime fails at its mounts.
+    // Each of them did its work. Under valgrind the one at createRuntime fails at its mounts, after its line in the log.
     let events = lines.next().unwrap_or_default().trim();
-    assert_eq!(events.replace("failed ", ""), "delivered delivered cleaned", "{counted}");
+    assert_eq!(events, "delivered failed delivered cleaned", "{counted}");
 }
