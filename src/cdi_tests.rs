@@ -96,10 +96,9 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
     let dir = tempfile::tempdir().unwrap();
     let site = Site::user(rustix::process::geteuid().as_raw(), dir.path());
     let config = Config::default();
-    assert_eq!(
-        devices(&site, &config, &[]).unwrap().agents,
-        agents(&["claude", "codex", "copilot", "gemini", "opencode"])
-    );
+    let known: Vec<String> = crate::agent::built_in().map(|agent| agent.to_string()).collect();
+    let named = |names: &[String]| agents(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(devices(&site, &config, &[]).unwrap().agents, named(&known));
 
     let store = Store::of(Keeper::of(&config, &site).unwrap());
     for account in ["work", "odd-"] {
@@ -117,24 +116,11 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
         ..Config::default()
     };
     let found = devices(&site, &config, &["extra".parse().unwrap()]).unwrap();
-    let expected = [
-        "claude",
-        "claude@extra",
-        "claude@work",
-        "codex",
-        "codex@extra",
-        "codex@team",
-        "copilot",
-        "copilot@extra",
-        "gemini",
-        "gemini@extra",
-        "gemini@shared",
-        "mine",
-        "mine@extra",
-        "opencode",
-        "opencode@extra",
-    ];
-    assert_eq!(found.agents, agents(&expected));
+    let all = known.iter().map(String::as_str).chain(["mine"]);
+    let mut expected: Vec<String> = all.flat_map(|name| [name.to_owned(), format!("{name}@extra")]).collect();
+    expected.extend(["claude@work", "codex@team", "gemini@shared"].map(str::to_owned));
+    expected.sort();
+    assert_eq!(found.agents, named(&expected));
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
     assert!(found.notes[0].starts_with("claude@odd- cannot be a CDI device"), "{:?}", found.notes);
     assert!(!document(&found.agents, &hook(None)).unwrap().contains("FAKE"));
