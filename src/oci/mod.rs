@@ -54,6 +54,18 @@ pub enum Error {
     Call(&'static str),
 }
 
+impl Error {
+    /// Whether whoever reads the file next may well fare better: it is this process, or this moment, that lacks
+    /// something.
+    #[must_use]
+    pub fn is_of_the_moment(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Read { source, .. } = self else { return false };
+        let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::INTR, Errno::AGAIN, Errno::NOSYS];
+        Errno::from_io_error(source).is_some_and(|error| passing.contains(&error))
+    }
+}
+
 /// Reads a file of an engine whole, if it is not absurdly long.
 ///
 /// # Errors

@@ -210,7 +210,7 @@ const HOMES: &[(&str, &str, &str, Outcome)] = &[
         "a list of one line of 100 MB",
         "yes a | head -c 100000000 | tr -d '\n' >etc/passwd",
         r#".process.env+=["HOME=/home/dev"]"#,
-        Starts,
+        Ends,
     ),
 ];
 
@@ -231,6 +231,7 @@ fn each<'t>(way: Way, name: &str, table: impl Iterator<Item = (&'t str, String, 
         host.arm();
         start.becomes(runtime, outcome, &what);
         assert_eq!(host.touched(), "", "{what}: the host was touched");
+        start.sweep();
         lab.assert_nothing_left(&what);
         tried += 1;
     }

@@ -28,8 +28,13 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
         // The runtime refuses a name that is in use.
         return shim.pass();
     }
-    // What cannot be read asks for nothing; the runtime says what is wrong with it.
-    let Ok(text) = oci::read(&path) else { return shim.pass() };
+    let text = match oci::read(&path) {
+        Ok(text) => text,
+        // The runtime may be able to read it, and start the container without what it asks for.
+        Err(error) if error.is_of_the_moment() => return Err(error.into()),
+        // What cannot be read asks for nothing; the runtime says what is wrong with it.
+        Err(_) => return shim.pass(),
+    };
     if !oci::mentions_us(&text) && !request::is_staged(&bundle, &text) {
         return pass_on(shim, &path, &text);
     }
