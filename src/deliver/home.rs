@@ -213,11 +213,6 @@ fn put(
     plan.files.push(PlannedFile { path: source.clone(), content, mode, owner });
     let dispensable = (!required).then(|| target.place.path.to_string_lossy().into_owned());
     plan.mountpoints.extend(Mountpoint::for_target(&target).map(|made| Mountpoint { dispensable, ..made }));
-    for mount in target.mounts(&source, mode & 0o200 != 0, around.owner) {
-        // Two files in one missing directory of a tmpfs need it once.
-        if !plan.change.mounts.contains(&mount) {
-            plan.change.mounts.push(mount);
-        }
-    }
+    plan.add_mounts(target.mounts(&source, mode & 0o200 != 0, around.owner));
     Ok(host)
 }

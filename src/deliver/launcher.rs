@@ -28,16 +28,13 @@ pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, spec: &Spec<'_>, 
     let path = plan.dir.join(launch::HOST_FILE);
     let owner = (around.owner.host_uid, around.owner.host_gid);
     plan.mountpoints.extend(Mountpoint::for_target(&target));
-    plan.change.mounts.extend(target.mounts(&path, false, around.owner));
+    plan.add_mounts(target.mounts(&path, false, around.owner));
     plan.files.push(PlannedFile { path, content: Secret::new(launch::file(&env)), mode: 0o400, owner });
     let target = around.target(Path::new(launch::PROGRAM), Kind::File, "the launcher")?;
     plan.mountpoints.extend(Mountpoint::for_target(&target));
-    for mut mount in target.mounts(program, false, around.owner) {
-        mount.options.retain(|option| option != "noexec");
-        if !plan.change.mounts.contains(&mount) {
-            plan.change.mounts.push(mount);
-        }
-    }
+    let mut mounts = target.mounts(program, false, around.owner);
+    mounts.iter_mut().for_each(|mount| mount.options.retain(|option| option != "noexec"));
+    plan.add_mounts(mounts);
     plan.change.before_command.push(launch::PROGRAM.to_owned());
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::shared::{self, PlannedShare};
 use super::tree::Tree;
 use crate::config::OnShadow;
 use crate::ledger::{AgentRecord, FileRecord, Key, SecretRecord, Status};
-use crate::oci::{Change, EnvVar, Spec};
+use crate::oci::{Change, EnvVar, NewMount, Spec};
 use crate::secret::Secret;
 
 /// How variables get to the main process.
@@ -102,6 +102,17 @@ pub struct Plan {
     pub(super) taken: Vec<(PathBuf, String)>,
     pub(super) settings: Vec<(PathBuf, usize)>,
     pub(super) settings_of_host: Vec<(PathBuf, Secret)>,
+}
+
+impl Plan {
+    /// Adds mounts: two files in one missing directory of a tmpfs need it once, a second one would hide the first.
+    pub(super) fn add_mounts(&mut self, mounts: Vec<NewMount>) {
+        for mount in mounts {
+            if !self.change.mounts.contains(&mount) {
+                self.change.mounts.push(mount);
+            }
+        }
+    }
 }
 
 /// Makes the plan. The root file system and the volumes are looked at, nothing is touched.

@@ -51,7 +51,7 @@ pub(super) fn plan(plan: &mut Plan, around: &Surroundings<'_>, files: &[SecretFi
     }
     let target = around.target(Path::new(DIRECTORY), Kind::Directory, "the directory of secret files")?;
     plan.mountpoints.extend(Mountpoint::for_target(&target));
-    plan.change.mounts.extend(target.mounts(&dir, false, around.owner));
+    plan.add_mounts(target.mounts(&dir, false, around.owner));
     Ok(())
 }
 
@@ -85,7 +85,7 @@ fn one_by_one(plan: &mut Plan, around: &Surroundings<'_>, files: &[SecretFile<'_
             plan.claims.push(Claim { key, path: target.place.path.clone(), what: file.what.clone(), required: true });
         }
         plan.mountpoints.extend(Mountpoint::for_target(&target));
-        plan.change.mounts.extend(target.mounts(&dir.join(file.name.as_str()), false, around.owner));
+        plan.add_mounts(target.mounts(&dir.join(file.name.as_str()), false, around.owner));
     }
     Ok(())
 }

@@ -177,13 +177,12 @@ fn one(
     plan.mountpoints.extend(
         Mountpoint::for_target(&target).map(|made| Mountpoint { dispensable: Some(destination.clone()), ..made }),
     );
-    for mut mount in target.mounts(&source, !read_only, around.owner) {
-        // Hooks of the user are programs.
-        mount.options.retain(|option| option != "noexec" || mount.kind != "bind");
-        if !plan.change.mounts.contains(&mount) {
-            plan.change.mounts.push(mount);
-        }
+    let mut mounts = target.mounts(&source, !read_only, around.owner);
+    // Hooks of the user are programs.
+    for mount in mounts.iter_mut().filter(|mount| mount.kind == "bind") {
+        mount.options.retain(|option| option != "noexec");
     }
+    plan.add_mounts(mounts);
     Ok(())
 }
 
