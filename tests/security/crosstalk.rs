@@ -28,7 +28,9 @@ fn fifty_creates_at_once_have_fifty_canaries() {
         lab.ok(&format!("for i in $(seq 200); do [ $(wc -l <$W/out{n}) = 1 ] && break; sleep 0.05; done"));
         assert_eq!(lab.ok(&format!("cat $W/out{n}")), format!("{own}\n{own}"), "container {n}");
     }
-    lab.ok("for n in $(seq 50); do r=crun; [ $((n % 2)) = 0 ] || r=runc; $BARE/$r delete --force c$n; done; rm $W/out*");
+    lab.ok(
+        "for n in $(seq 50); do r=crun; [ $((n % 2)) = 0 ] || r=runc; $BARE/$r delete --force c$n; done; rm $W/out*",
+    );
     lab.assert_nothing_left("fifty");
     let places = ["/run", "/var/log", "/etc", "$W/b*", "$W/shared", "$W/err*", "/var/lib/keyslip/audit.log"];
     for token in &tokens {
@@ -39,35 +41,38 @@ fn fifty_creates_at_once_have_fifty_canaries() {
 }
 
 #[test]
-fn the_same_id_and_bundle_under_two_roots_take_nothing_from_each_other_with_hooks() {
+fn a_second_container_of_the_same_id_and_bundle_takes_nothing_from_the_first_by_hooks() {
     let Some(lab) = Lab::with_claude("two-roots-hooks") else { return };
+    let hook = "/usr/libexec/keyslip/keyslip-hook";
     for runtime in RUNTIMES {
-        let hook = |stage: &str| {
-            format!(r#"[{{path:"/usr/libexec/keyslip/keyslip-hook",args:["keyslip-hook","{stage}","--engine","bare"],env:["PATH=/bin"]}}]"#)
+        let call = |stage: &str| {
+            format!(r#"[{{path:"{hook}",args:["keyslip-hook","{stage}","--engine","bare"],env:["PATH=/bin"]}}]"#)
         };
         let edit = format!(
             r#".annotations={{"dev.keyslip.agents":"claude"}} | .hooks={{createRuntime:{},poststop:{}}} | .process.env+=["HOME=/root"]"#,
-            hook("createRuntime"),
-            hook("poststop")
+            call("createRuntime"),
+            call("poststop")
         );
         let bundle = lab.bundle(runtime, &edit);
-        let in_root = |root: &str| {
-            let mut container = Bare::new(&lab, runtime, "same", &bundle);
-            container.shim = format!("{runtime} --root /run/{root}");
-            container
-        };
-        let (one, two) = (in_root("one"), in_root("two"));
-        one.start();
-        // Whether the second one may start is one thing; that the first keeps what it has is another.
-        let second = two.create();
-        assert_eq!(one.exec("cat /run/secrets/claude"), "<CLAUDE>", "{runtime}: taken by {second}");
-        lab.ok(&format!("{} delete --force same 2>/dev/null || true", two.shim));
-        assert_eq!(one.exec("cat /run/secrets/claude"), "<CLAUDE>", "{runtime}: taken at the other's end");
-        one.end();
-        lab.ok("keyslip sweep");
+        let mut first = Bare::new(&lab, runtime, "same", &bundle);
+        first.shim = format!("{runtime} --root /run/one");
+        first.start();
+        // The second one is under another root of the runtime; its hooks are called with its state. It has a process of its
+        // own, in a mount namespace of its own.
+        lab.ok(&format!(
+            "unshare --mount sleep 100 >/dev/null 2>&1 & echo $! >$W/second; sleep 0.2
+            jq -nc --arg b {bundle} --arg pid $(cat $W/second) '{{ociVersion:\"1.0.2\",id:\"same\",status:\"creating\",pid:($pid|tonumber),bundle:$b,annotations:{{\"dev.keyslip.agents\":\"claude\"}}}}' >$W/state"
+        ));
+        let second = lab.sh(&format!("{hook} createRuntime --engine bare <$W/state"));
+        assert!(second.code() == Some(1) && second.stderr.contains("use another id"), "{runtime}: {second}");
+        assert_eq!(first.exec("cat /run/secrets/claude"), "<CLAUDE>", "{runtime}: taken by the start of the second");
+        let end = lab.sh(&format!("kill $(cat $W/second); {hook} poststop --engine bare <$W/state"));
+        assert!(end.succeeded(), "{runtime}: {end}");
+        assert_eq!(first.exec("cat /run/secrets/claude"), "<CLAUDE>", "{runtime}: taken by the end of the second");
+        first.end();
         lab.assert_nothing_left(runtime);
     }
-    tally(Counted::Hostile, "two-roots-hooks", 2, 2);
+    tally(Counted::Hostile, "two-roots-hooks", 4, 4);
 }
 
 /// A podman 4.3, which copies an image's annotations, with the hooks and without the shim.
@@ -128,7 +133,9 @@ fn an_image_that_says_it_is_a_pod_gets_no_account_of_a_namespace_even_where_imag
         done
         buildah commit -q $c asking; buildah rm $c >/dev/null");
     for runtime in RUNTIMES {
-        for podman in [format!("podman --runtime {runtime}"), format!("podman --runtime /usr/libexec/keyslip/podman/{runtime}")] {
+        for podman in
+            [format!("podman --runtime {runtime}"), format!("podman --runtime /usr/libexec/keyslip/podman/{runtime}")]
+        {
             let output = lab.sh(&format!("{podman} run --rm asking sh -c '{SHOW}'"));
             assert!(!output.succeeded() && !output.said().contains("<TEAM>"), "{podman}: {output}");
             let reason = lab.ok("keyslip status --json | jq -r '.problems[-1].reason'");
@@ -153,7 +160,16 @@ fn a_compose_file_that_reaches_the_request_directory_through_a_link_asks_for_not
         ln -s /run/keyslip/request/claude file; ln -s /run/keyslip/request dir; ln -s /run/keyslip runtime; ln -s ../../../../../../run/keyslip/request up; ln -s {request} told; ln -s ${{PWD}}/dir twice"
     ));
     let mut tried = 0;
-    for source in ["./file", "./dir/claude", "./runtime/request/claude", "./up/claude", "./told", "./twice/claude", "./dir", "./runtime"] {
+    for source in [
+        "./file",
+        "./dir/claude",
+        "./runtime/request/claude",
+        "./up/claude",
+        "./told",
+        "./twice/claude",
+        "./dir",
+        "./runtime",
+    ] {
         let text = format!(
             "services:\n  agent:\n    image: localhost/bb\n    runtime: keyslip\n    network_mode: none\n    command: sleep 1000\n    stop_signal: KILL\n    volumes: ['{source}:/request:ro']\n"
         );

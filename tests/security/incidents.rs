@@ -30,13 +30,17 @@ fn helper(lab: &Lab) {
     lab.write("/etc/keyslip/helper", b"#!/usr/bin/env sh\nenv >>$W/helper-env\ncat /etc/keyslip/token\n");
     lab.write("/etc/keyslip/token", token.as_bytes());
     lab.ok("sed -i \"s#\\$W#$W#\" /etc/keyslip/helper; chmod 700 /etc/keyslip/helper; chmod 600 /etc/keyslip/token");
-    lab.configure("[store]\nbackend = \"command\"\n[store.command]\nargv = [\"/etc/keyslip/helper\"]\noutput = \"text\"\n");
+    lab.configure(
+        "[store]\nbackend = \"command\"\n[store.command]\nargv = [\"/etc/keyslip/helper\"]\noutput = \"text\"\n",
+    );
 }
 
 /// A bundle with both hooks, whose hooks have the hostile environment and whose process has it too.
 fn hostile_bundle(lab: &Lab, name: &str, hooks: bool) -> String {
     let hook = |stage: &str| {
-        format!(r#"[{{path:"/usr/libexec/keyslip/keyslip-hook",args:["keyslip-hook","{stage}","--engine","bare"],env:$hostile,timeout:20}}]"#)
+        format!(
+            r#"[{{path:"/usr/libexec/keyslip/keyslip-hook",args:["keyslip-hook","{stage}","--engine","bare"],env:$hostile,timeout:20}}]"#
+        )
     };
     let hooks = match hooks {
         true => format!(".hooks={{createRuntime:{},poststop:{}}}", hook("createRuntime"), hook("poststop")),
@@ -51,7 +55,11 @@ fn cve_2025_23266_the_environment_of_a_container_steers_nothing_of_ours() {
     let Some(lab) = with_evil("cve-2025-23266") else { return };
     let mut tried = 0;
     for with_helper in [true, false] {
-        if with_helper { helper(&lab) } else { lab.configure("") }
+        if with_helper {
+            helper(&lab)
+        } else {
+            lab.configure("")
+        }
         let has = if with_helper { "<CLAUDE>" } else { "" };
         for runtime in RUNTIMES {
             for hooks in [false, true] {
@@ -63,14 +71,16 @@ fn cve_2025_23266_the_environment_of_a_container_steers_nothing_of_ours() {
                     container.shim = format!("env -C $W/evil {runtime}");
                 }
                 container.start();
-                let seen = lab.ok(&format!("{runtime} exec {} /bin/cat /run/secrets/claude 2>/dev/null || true", container.id));
+                let seen = lab
+                    .ok(&format!("{runtime} exec {} /bin/cat /run/secrets/claude 2>/dev/null || true", container.id));
                 assert_eq!(seen, has, "{what}: somebody else's login, or none");
                 container.end();
                 lab.assert_nothing_left(&what);
                 tried += 13;
             }
         }
-        let said = lab.ok("cat $W/loaded $W/helper-env 2>/dev/null | grep -F -e evil -e by-name -e keyslip -e trace || true");
+        let said =
+            lab.ok("cat $W/loaded $W/helper-env 2>/dev/null | grep -F -e evil -e by-name -e keyslip -e trace || true");
         assert_eq!(said, "", "helper {with_helper}: it was loaded, called or handed on");
     }
     assert_eq!(lab.ok("grep -c ^PATH= $W/helper-env"), "4", "the helper was asked");
@@ -91,45 +101,57 @@ fn cve_2025_23266_what_an_engine_is_preloaded_with_is_not_loaded_by_what_reads_l
     // The runtime itself is the engine's, and loads what the engine says.
     let loaded = lab.ok("sort -u $W/loaded");
     assert!(loaded.contains("crun"), "the library works: {loaded}");
-    let ours: Vec<&str> = loaded.lines().filter(|line| line.contains("keyslip/keyslip") || line.contains("helper")).collect();
+    let ours: Vec<&str> =
+        loaded.lines().filter(|line| line.contains("keyslip/keyslip") || line.contains("helper")).collect();
     assert_eq!(ours, [""; 0], "{loaded}");
 }
 
 /// What the descriptors of a process lead to, standard ones left out: `number target`.
 fn descriptors(lab: &Lab, pid: &str) -> String {
-    lab.ok(&format!("for fd in /proc/{pid}/fd/*; do n=${{fd##*/}}; [ $n -lt 3 ] || echo $n $(readlink $fd); done | sort -n"))
+    lab.ok(&format!(
+        "for fd in /proc/{pid}/fd/*; do n=${{fd##*/}}; [ $n -lt 3 ] || echo $n $(readlink $fd); done | sort -n"
+    ))
+}
+
+/// Starts a container and a process in it, from a shell with the descriptors 3 and 4, and says what both have; nothing if
+/// it does not start.
+fn descriptors_of(lab: &Lab, program: &str, count: &str, id: &str) -> Option<[String; 2]> {
+    let bundle = lab.bundle(id, CLAUDE);
+    let open = "ulimit -n 1024; exec 3<$W/three 4<$W/four";
+    let created = lab.sh(&format!("{open}; {program} create {count} --pid-file $W/pid --bundle {bundle} {id}"));
+    if !created.succeeded() {
+        assert!(created.stderr.contains("preserved-fd"), "{program} {count}: {created}");
+        lab.assert_nothing_left(id);
+        return None;
+    }
+    lab.ok(&format!("{program} start {id}; until grep -q sleep /proc/$(cat $W/pid)/cmdline; do sleep 0.02; done"));
+    let main = descriptors(lab, &lab.ok("cat $W/pid"));
+    lab.ok(&format!(
+        "jq -c '.process|.args=[\"sleep\",\"900\"]' {bundle}/config.json >$W/p.json; {open}
+        {program} exec {count} --detach --pid-file $W/pid2 --process $W/p.json {id}; until grep -q 900 /proc/$(cat $W/pid2)/cmdline; do sleep 0.02; done"
+    ));
+    let exec = descriptors(lab, &lab.ok("cat $W/pid2"));
+    lab.ok(&format!("{program} delete --force {id}"));
+    for text in [&main, &exec] {
+        assert!(!text.contains("memfd") && !text.contains("/run/keyslip"), "{program} {count}: {text}");
+    }
+    Some([main, exec])
 }
 
 #[test]
 fn cve_2024_21626_no_descriptor_of_ours_or_of_the_host_is_in_a_container() {
     let Some(lab) = Lab::with_claude("cve-2024-21626") else { return };
     lab.ok("echo 3 >$W/three; echo 4 >$W/four");
-    let w = lab.path().display().to_string();
-    let passed = format!("3 {w}/three\n4 {w}/four");
     let mut tried = 0;
     for runtime in RUNTIMES {
         // As many as there are, more than there are, and so many that ours would be among them.
-        for (count, expected) in [("", ""), ("--preserve-fds 2", passed.as_str()), ("--preserve-fds 40", &passed), ("--preserve-fds 700", &passed)] {
-            let id = format!("{runtime}{}", tried);
-            let what = format!("{runtime} {count}");
-            let bundle = lab.bundle(&id, CLAUDE);
-            let open = "ulimit -n 1024; exec 3<$W/three 4<$W/four";
-            let created = lab.sh(&format!("{open}; $BARE/{runtime} create {count} --pid-file $W/pid --bundle {bundle} {id}"));
-            if !created.succeeded() {
-                // runc refuses what is not there.
-                assert!(created.stderr.contains("preserve-fds"), "{what}: {created}");
-                lab.assert_nothing_left(&what);
-                continue;
-            }
-            lab.ok(&format!("$BARE/{runtime} start {id}; until grep -q sleep /proc/$(cat $W/pid)/cmdline; do sleep 0.02; done"));
-            assert_eq!(descriptors(&lab, &lab.ok("cat $W/pid")), expected, "{what}: main process");
-            lab.ok(&format!(
-                "jq -c '.process|.args=[\"sleep\",\"900\"]' {bundle}/config.json >$W/p.json; {open}
-                $BARE/{runtime} exec {count} --detach --pid-file $W/pid2 --process $W/p.json {id}; until grep -q 900 /proc/$(cat $W/pid2)/cmdline; do sleep 0.02; done"
-            ));
-            assert_eq!(descriptors(&lab, &lab.ok("cat $W/pid2")), expected, "{what}: exec");
-            lab.ok(&format!("$BARE/{runtime} delete --force {id}"));
-            tried += 2;
+        for count in ["", "--preserve-fds 2", "--preserve-fds 40", "--preserve-fds 700"] {
+            let ours = descriptors_of(&lab, &format!("$BARE/{runtime}"), count, &format!("{runtime}{tried}"));
+            let plain = descriptors_of(&lab, runtime, count, &format!("{runtime}{tried}-plain"));
+            assert_eq!(ours, plain, "{runtime} {count}: with the shim, and without");
+            // runc refuses to preserve what is not there.
+            assert!(ours.is_some() || runtime == "runc", "{runtime} {count}");
+            tried += 1;
         }
     }
     tally(Counted::Hostile, "cve-2024-21626", tried, tried);
@@ -167,7 +189,16 @@ fn cve_2020_5260_no_newline_reaches_a_credential_helper() {
     lab.configure(
         "[store]\nbackend = \"command\"\n[store.command]\nargv = [\"/etc/keyslip/helper\", \"{agent}\", \"{account}\"]\noutput = \"text\"\n[[allow]]\nagents = [\"claude\"]\naccounts = [\"*\"]\n",
     );
-    let names = [r"work\nhost=x", r"work\r\nhost=x", r"work\u000bhost=x", r"work\u0085host", r"work\u2028host", r"work\u0000host", r"work%0ahost", r"work=x"];
+    let names = [
+        r"work\nhost=x",
+        r"work\r\nhost=x",
+        r"work\u000bhost=x",
+        r"work\u0085host",
+        r"work\u2028host",
+        r"work\u0000host",
+        r"work%0ahost",
+        r"work=x",
+    ];
     let secret = "0123456789abcdef0123456789abcdef";
     let mut tried = 0;
     for runtime in RUNTIMES {
@@ -176,7 +207,9 @@ fn cve_2020_5260_no_newline_reaches_a_credential_helper() {
                 r#".hooks={{createRuntime:[{{path:"/usr/libexec/keyslip/keyslip-hook",args:["keyslip-hook","createRuntime","--engine","bare","--device","claude.{name}"]}}]}}"#
             );
             let mount = |dir: &str| {
-                format!(r#".mounts+=[{{destination:"/request",type:"bind",source:"/run/keyslip/request/{dir}claude@{name}",options:["bind"]}}]"#)
+                format!(
+                    r#".mounts+=[{{destination:"/request",type:"bind",source:"/run/keyslip/request/{dir}claude@{name}",options:["bind"]}}]"#
+                )
             };
             for (way, edit) in [
                 ("annotation", format!(r#".annotations={{"dev.keyslip.agents":"claude@{name}"}}"#)),
@@ -195,7 +228,8 @@ fn cve_2020_5260_no_newline_reaches_a_credential_helper() {
             }
         }
     }
-    let container = Bare::new(&lab, "crun", "good", &lab.bundle("good", r#".annotations={"dev.keyslip.agents":"claude@work"}"#));
+    let container =
+        Bare::new(&lab, "crun", "good", &lab.bundle("good", r#".annotations={"dev.keyslip.agents":"claude@work"}"#));
     container.start();
     container.end();
     let question = r#"{"account":"work","agent":"claude","operation":"get","version":1}"#;
@@ -225,17 +259,27 @@ fn cve_2024_3154_nothing_that_a_container_says_becomes_an_annotation_or_a_hook()
         for (number, edit) in said.iter().enumerate() {
             let what = format!("{runtime}: {edit}");
             let id = format!("{runtime}{number}");
-            let bundle = lab.bundle(&id, &format!(r#".annotations={{"dev.keyslip.agents":"claude codex","other":"x"}} | {edit}"#));
+            let bundle = lab
+                .bundle(&id, &format!(r#".annotations={{"dev.keyslip.agents":"claude codex","other":"x"}} | {edit}"#));
             lab.write("target", inject.as_bytes());
             lab.ok(&format!("ln -s \"$(tr / _ <$W/target)\" {bundle}/rootfs/root/link"));
             let container = Bare::new(&lab, runtime, &id, &bundle);
             container.start();
             // What the runtime was given, without what Keyslip may add, is what the engine wrote.
-            let given = if runtime == "crun" { format!("/run/crun/{id}/config.json") } else { "/run/keyslip/sandbox/*/bundle/config.json".to_owned() };
+            let given = if runtime == "crun" {
+                format!("/run/crun/{id}/config.json")
+            } else {
+                "/run/keyslip/sandbox/*/*/bundle/config.json".to_owned()
+            };
             let tidy = "jq -S 'del(.annotations[\"dev.keyslip.sandbox\"],.mounts,.process.env,.root.path)'";
             lab.ok(&format!("{tidy} {given} >$W/given; {tidy} {bundle}/config.json | diff - $W/given"));
-            let added = lab.ok(&format!("jq -c --slurpfile old {bundle}/config.json '.mounts - $old[0].mounts | map(.source) | .[]' {given}"));
-            assert!(!added.is_empty() && added.lines().all(|source| source.starts_with("\"/run/keyslip/sandbox/")), "{what}: {added}");
+            let added = lab.ok(&format!(
+                "jq -c --slurpfile old {bundle}/config.json '.mounts - $old[0].mounts | map(.source) | .[]' {given}"
+            ));
+            assert!(
+                !added.is_empty() && added.lines().all(|source| source.starts_with("\"/run/keyslip/sandbox/")),
+                "{what}: {added}"
+            );
             let sandbox = lab.ok(&format!("jq -r '.annotations[\"dev.keyslip.sandbox\"]' {given}"));
             assert!(sandbox.len() == 32 && sandbox.bytes().all(|b| b.is_ascii_hexdigit()), "{what}: {sandbox}");
             container.end();

@@ -40,7 +40,9 @@ fn places_are_swapped(way: Way, in_a_volume: bool) {
             let at = if in_a_volume { place.trim_start_matches("home/dev/") } else { place };
             start.prepare_with(
                 runtime,
-                &format!("{make}; ln -s {to} {place}.other; chown -hR 1000:1000 home; {base}; pwd >$W/base; cd $W/b/rootfs"),
+                &format!(
+                    "{make}; ln -s {to} {place}.other; chown -hR 1000:1000 home; {base}; pwd >$W/base; cd $W/b/rootfs"
+                ),
                 edit,
             );
             host.arm();

@@ -24,7 +24,10 @@ const SHAPES: [(&str, &str); 8] = [
     ("link through proc", "ln -s /proc/1/root$W/host/$to $at"),
     ("FIFO", "mkfifo -m 666 $at"),
     ("device", "mknod -m 666 $at c 1 5"),
-    ("socket", "(cd ${at%/*}/; perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local=>$ARGV[0],Listen=>1) or die' ${at##*/})"),
+    (
+        "socket",
+        "(cd ${at%/*}/; perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local=>$ARGV[0],Listen=>1) or die' ${at##*/})",
+    ),
     ("wrong kind", "case $at in *.json|*passwd) mkdir $at;; *) echo x >$at;; esac"),
     ("loop", "ln -s ${at##*/}2 $at; ln -s ${at##*/} ${at}2"),
 ];

@@ -59,11 +59,9 @@ impl<'a> Start<'a> {
     }
 
     fn small(lab: &Lab) {
-        lab.ok(
-            "cd $W; mkdir -p small/{bin,dev,etc,proc,run,sys,tmp,home/dev,root}; cp busybox small/bin/busybox
+        lab.ok("cd $W; mkdir -p small/{bin,dev,etc,proc,run,sys,tmp,home/dev,root}; cp busybox small/bin/busybox
             for applet in sh cat env sleep ls; do ln -sf busybox small/bin/$applet; done
-            cp rootfs/etc/{passwd,group} small/etc/; [ -e config.json ] || runc spec",
-        );
+            cp rootfs/etc/{passwd,group} small/etc/; [ -e config.json ] || runc spec");
     }
 
     /// Starts of another way in, in a lab that has been made ready by the first; its logins stay as they are.
@@ -114,7 +112,9 @@ impl<'a> Start<'a> {
     pub fn prepare_with(&self, _runtime: &str, script: &str, edit: &str) {
         // Root of podman's user namespace is labuser, the others are those of the range that labuser has.
         let owners = match self.rootless {
-            true => "chown -hR 4100:4100 .; find . -path './home/dev*' -exec chown -h 300999:300999 {} +; chown 4100:4100 ..",
+            true => {
+                "chown -hR 4100:4100 .; find . -path './home/dev*' -exec chown -h 300999:300999 {} +; chown 4100:4100 .."
+            }
             false => "chown -hR 1000:1000 home",
         };
         let more = if self.rootless { "| del(.linux.cgroupsPath)" } else { "" };
@@ -146,7 +146,9 @@ impl<'a> Start<'a> {
         let program = if self.way == Way::Shim { format!("$BARE/{runtime}") } else { runtime.to_owned() };
         let before = match self.way {
             Way::Precreate => {
-                format!("timeout 10 {HOOK} precreate --engine bare <$W/b/config.json >$W/b/new; mv $W/b/new $W/b/config.json")
+                format!(
+                    "timeout 10 {HOOK} precreate --engine bare <$W/b/config.json >$W/b/new; mv $W/b/new $W/b/config.json"
+                )
             }
             _ => String::new(),
         };
@@ -156,6 +158,16 @@ impl<'a> Start<'a> {
             [ $code = 0 ] || {program} {options} delete --force k >/dev/null 2>&1 || true
             exit $code"
         ))
+    }
+
+    /// Sweeps what `precreate` made for a container that the runtime then refused, as if that had been long ago.
+    pub fn sweep(&self) {
+        if self.way == Way::Precreate {
+            self.lab.ok("[ -d /run/keyslip ] || exit 0; for record in $(find /run/keyslip -name record.json); do
+                    jq -c '.created=\"2026-01-01T00:00:00Z\"' $record >$W/aged; cat $W/aged >$record
+                done
+                find /run/keyslip -type d -exec touch -d '1 hour ago' {} +; keyslip sweep");
+        }
     }
 
     /// The same, whatever becomes of it, as long as it ends.

@@ -25,8 +25,13 @@ fn tests_below(dir: &Path, found: &mut Vec<String>) {
 fn every_test_that_the_threat_model_names_is_there() {
     let repo = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(repo.join("docs/threat-model.md")).expect("the threat model");
-    let named: Vec<(&str, &str)> =
-        text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::")).filter(|(_, test)| *test != "test").collect();
+    let named: Vec<(&str, &str)> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|word| word.split_once("::"))
+        .filter(|(_, test)| *test != "test")
+        .collect();
     assert!(named.len() > 60, "{}", named.len());
     let mut known: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (program, test) in named {
@@ -39,7 +44,11 @@ fn every_test_that_the_threat_model_names_is_there() {
         assert!(tests.iter().any(|it| it == test), "{program}::{test} is in docs/threat-model.md and nowhere else");
     }
     // Every promise has a test.
-    let promises = text.split("## What is promised").nth(1).and_then(|rest| rest.split("## What is not").next()).expect("promises");
+    let promises = text
+        .split("## What is promised")
+        .nth(1)
+        .and_then(|rest| rest.split("## What is not").next())
+        .expect("promises");
     for line in promises.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise ")) {
         assert!(line.contains("::"), "no test stands for: {line}");
     }
