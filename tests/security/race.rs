@@ -5,12 +5,13 @@ use crate::lab::{Lab, RUNTIMES};
 use crate::start::{Start, Way};
 use crate::tally::{Counted, tally};
 
-/// What is exchanged: a place of the root file system, what is there at first, and where the link leads that takes its place.
+/// What is exchanged: a place of the root file system, what is there at first, and where the link leads that takes its place:
+/// to a directory of the host that lacks what would be made in it, or to what would be covered.
 const PLACES: [(&str, &str, &str); 6] = [
-    ("run", "mkdir -p run/secrets", "$W/host/run"),
+    ("run", "mkdir -p run", "$W/host/dir"),
     ("run/secrets", "mkdir -p run/secrets", "$W/host/run/secrets"),
     ("home/dev", "true", "$W/host/home"),
-    ("home/dev/.codex", "mkdir home/dev/.codex", "$W/host/home/.codex"),
+    ("home/dev/.codex", "mkdir home/dev/.codex", "$W/host/dir"),
     ("home/dev/.claude.json", "echo {} >home/dev/.claude.json", "$W/host/home/.claude.json"),
     ("etc/passwd", "true", "$W/host/etc/passwd"),
 ];

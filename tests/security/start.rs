@@ -163,11 +163,20 @@ impl<'a> Start<'a> {
     /// Sweeps what `precreate` made for a container that the runtime then refused, as if that had been long ago.
     pub fn sweep(&self) {
         if self.way == Way::Precreate {
-            self.lab.ok("[ -d /run/keyslip ] || exit 0; for record in $(find /run/keyslip -name record.json); do
-                    jq -c '.created=\"2026-01-01T00:00:00Z\"' $record >$W/aged; cat $W/aged >$record
-                done
-                find /run/keyslip -type d -exec touch -d '1 hour ago' {} +; keyslip sweep");
+            self.sweep_now();
         }
+    }
+
+    fn sweep_now(&self) {
+        let dir = if self.rootless { "/run/user/4100/keyslip" } else { "/run/keyslip" };
+        let output = self.sh(&format!(
+            "[ -d {dir} ] || exit 0
+            for record in $(find {dir} -name record.json); do
+                jq -c '.created=\"2026-01-01T00:00:00Z\"' $record >$W/aged; cat $W/aged >$record
+            done
+            find {dir} -type d -exec touch -d '1 hour ago' {{}} +; keyslip sweep"
+        ));
+        assert!(output.succeeded(), "{output}");
     }
 
     /// The same, whatever becomes of it, as long as it ends.
@@ -203,8 +212,12 @@ impl<'a> Start<'a> {
                 assert!(output.code().is_some_and(|code| code < 124 || code == 255), "{what}: {output}");
             }
             Outcome::Runtimes => {
-                // The hook of a device has no plan; it goes the same way.
-                let plan = self.sh("cd $W/b; timeout 10 keyslip plan");
+                // What every way in has in common, asked by annotation.
+                let plan = self.sh(&format!(
+                    "jq -c '.annotations={{\"dev.keyslip.agents\":\"claude codex\"}}' $W/b/config.json |
+                        timeout 10 {HOOK} precreate --engine bare --home /home/labuser >/dev/null"
+                ));
+                self.sweep_now();
                 assert!(plan.succeeded(), "{what}: {plan}");
             }
         }
