@@ -182,8 +182,19 @@ fn codex_with_a_login() {
 
 #[test]
 fn gemini_with_a_login() {
-    let homes = [("", "."), (GEMINI.existing, "."), ("", READ_ONLY)];
+    let homes = [("", "."), (GEMINI.existing, ".")];
     starts(&GEMINI, "login", |lab| gemini::login(lab, "GEMINI", gemini::LATER), &homes);
+}
+
+/// On a read-only home it is logged in, and then ends by itself: it has to write beside its login.
+#[test]
+fn gemini_cannot_live_on_a_read_only_home() {
+    let Some(client) = Client::Gemini.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-gemini-read-only") else { return };
+    lab.login("gemini", &gemini::login(&lab, "GEMINI", gemini::LATER));
+    let wanted = Wanted { edit: READ_ONLY, ..Wanted::new("gemini", Way::Shim) };
+    let shown = comes_to(&lab, &client, &GEMINI, &wanted, "An unexpected critical error occurred:Error: EROFS");
+    assert!(shown.contains("Loaded cached credentials") && !shown.contains(GEMINI.questions[0]), "{shown}");
 }
 
 #[test]
@@ -192,33 +203,49 @@ fn opencode_with_a_key() {
 }
 
 /// Without the operator's word the client asks; with it, it does not, whatever the image's own settings are.
-#[test]
-fn trust_is_given_where_the_operator_says_so_and_nowhere_else() {
-    let claude =
-        Start { client: Client::Claude, prompt: PROMPT, questions: &[TRUST, QUESTIONS[0], QUESTIONS[1]], existing: "" };
-    for (start, question) in [(claude, TRUST), (GEMINI, GEMINI.questions[1]), (COPILOT, COPILOT.questions[0])] {
-        let Some(client) = start.client.installed() else { continue };
-        let agent = start.client.agent();
-        let Some(lab) = Lab::new(&format!("agents-prompt-{agent}-trust")) else { return };
-        lab.login(
-            agent,
-            &match start.client {
-                Client::Claude => lab.token("CLAUDE"),
-                Client::Gemini => gemini::login(&lab, "GEMINI", gemini::LATER),
-                _ => copilot::token(&lab, "gho_"),
-            },
-        );
-        // The rest of the tests let gemini trust by a variable.
-        let env: &[&str] = if start.client == Client::Gemini { &[] } else { client.env };
-        let client = Installed { env, ..client };
-        comes_to(&lab, &client, &start, &Wanted::new(agent, Way::Shim), question);
-        lab.configure(&format!("[agents.{agent}]\ntrust_workspace = true\n"));
-        for image in ["", start.existing] {
-            let shown =
-                comes_to(&lab, &client, &start, &Wanted { image, ..Wanted::new(agent, Way::Shim) }, start.prompt);
-            assert!(!shown.contains(question), "{agent}: {shown}");
-        }
+fn trusts(start: &Start, question: &str, credential: impl Fn(&Lab) -> String) {
+    let Some(client) = start.client.installed() else { return };
+    let agent = start.client.agent();
+    let Some(lab) = Lab::new(&format!("agents-prompt-{agent}-trust")) else { return };
+    lab.login(agent, &credential(&lab));
+    // The rest of the tests let gemini trust by a variable.
+    let env: &[&str] = if start.client == Client::Gemini { &[] } else { client.env };
+    let client = Installed { env, ..client };
+    comes_to(&lab, &client, start, &Wanted::new(agent, Way::Shim), question);
+    lab.configure(&format!("[agents.{agent}]\ntrust_workspace = true\n"));
+    for image in ["", start.existing] {
+        let shown = comes_to(&lab, &client, start, &Wanted { image, ..Wanted::new(agent, Way::Shim) }, start.prompt);
+        assert!(!shown.contains(question), "{agent}: {shown}");
     }
+}
+
+#[test]
+fn claude_trusts_where_the_operator_says_so_and_nowhere_else() {
+    let questions = &[TRUST, QUESTIONS[0], QUESTIONS[1]];
+    let claude = Start { client: Client::Claude, prompt: PROMPT, questions, existing: "" };
+    trusts(&claude, TRUST, |lab| lab.token("CLAUDE"));
+}
+
+#[test]
+fn gemini_trusts_where_the_operator_says_so_and_nowhere_else() {
+    trusts(&GEMINI, GEMINI.questions[1], |lab| gemini::login(lab, "GEMINI", gemini::LATER));
+}
+
+/// It asks for trust alone, with the operator's word too: its settings cannot be mounted. That is said.
+#[test]
+fn copilot_asks_for_trust_alone_whatever_the_operator_says() {
+    let Some(client) = Client::Copilot.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-copilot") else { return };
+    lab.login("copilot", &copilot::token(&lab, "gho_"));
+    for (config, image) in [("", ""), ("[agents.copilot]\ntrust_workspace = true\n", COPILOT.existing)] {
+        lab.configure(config);
+        let wanted = Wanted { image, ..Wanted::new("copilot", Way::Shim) };
+        let shown = comes_to(&lab, &client, &COPILOT, &wanted, COPILOT.questions[0]);
+        assert!(!shown.contains(COPILOT.questions[1]), "{shown}");
+    }
+    let bundle = lab.bundle("plan", r#".annotations={"dev.keyslip.agents":"copilot"}"#);
+    let said = lab.sh(&format!("keyslip plan --engine bare --bundle {bundle}")).said();
+    assert!(said.contains("trust_workspace has no effect for copilot"), "{said}");
 }
 
 /// The end of the key is in the settings, and in nobody else's sight; it follows the key, and goes with it.
@@ -248,12 +275,16 @@ fn claude_uses_a_key_without_asking() {
             let shown = terminal.shows(&words);
             assert!(shown.contains(PROMPT) && !shown.contains(QUESTIONS[2]), "{mark}: {shown}");
             drop(terminal);
+            // A client that ends writes its settings once more.
+            sandbox.exec("for i in $(seq 50); do pgrep claude >/dev/null || break; sleep 0.2; done");
             let settings = sandbox.exec("stat -c '%a %u' ~/.claude.json; cat ~/.claude.json").stdout;
             assert!(settings.starts_with("600 1000\n"), "{settings}");
             assert!(settings.contains(&format!("<END-OF-{mark}>")) && settings.contains(also), "{settings}");
             assert!(!settings.contains(&format!("<END-OF-{other}>")), "{settings}");
             assert!(!settings.contains(&format!("<{mark}>")), "the whole key: {settings}");
-            let told = lab.ok("find /run/keyslip -name record.json | xargs cat; keyslip list --json; cat /var/lib/keyslip/audit.log");
+            let told = lab.ok(
+                "find /run/keyslip -name record.json | xargs cat; keyslip list --json; cat /var/lib/keyslip/audit.log",
+            );
             assert!(!told.contains("END-OF"), "{told}");
         }
         lab.ok(&format!("keyslip revoke {}", sandbox.bare.id));
