@@ -204,6 +204,26 @@ fn a_variable_can_move_an_agents_files() {
 }
 
 #[test]
+fn a_list_in_settings_gets_what_it_lacks() {
+    let lab = Lab::new();
+    let settings = || {
+        let set = [("l".to_owned(), r#"["/","a"]"#.to_owned())].into();
+        vec![SettingsFile { path: ".claude.json".to_owned(), moved_by: None, set }]
+    };
+    for (there, merged) in [
+        ("{}", Some(r#"{"l":["/","a"]}"#)),
+        (r#"{"l":["b","a"]}"#, Some(r#"{"l":["b","a","/"]}"#)),
+        (r#"{"l":["a","/"]}"#, None),
+        (r#"{"l":7}"#, None),
+    ] {
+        lab.write("rootfs/home/dev/.claude.json", there);
+        let plan = lab.plan(&order(Rendering { settings: settings(), ..Rendering::default() }), "", "").unwrap();
+        let made = plan.files.iter().filter(|file| file.mode == 0o600).find_map(|file| file.content.expose_text());
+        assert_eq!(made, merged, "{there}");
+    }
+}
+
+#[test]
 fn settings_are_merged_with_those_of_the_image() {
     let lab = Lab::new();
     lab.write("rootfs/home/dev/.claude.json", r#"{ "theme" : "dark" }"#);

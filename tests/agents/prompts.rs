@@ -176,8 +176,29 @@ fn comes_to(lab: &Lab, client: &Installed, start: &Start, wanted: &Wanted<'_>, w
 
 #[test]
 fn codex_with_a_login() {
-    let homes = [("", "."), (CODEX.existing, ".")];
+    let homes = [("", "."), (CODEX.existing, "."), ("", READ_ONLY)];
     starts(&CODEX, "login", |lab| codex::login(lab, "CODEX", codex::LATER), &homes);
+}
+
+/// It keeps its answers by directory and in TOML, so the operator's word cannot be brought; that is said.
+#[test]
+fn codex_asks_for_trust_in_a_repository_whatever_the_operator_says() {
+    let Some(client) = Client::Codex.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-codex-trust") else { return };
+    lab.login("codex", &codex::login(&lab, "CODEX", codex::LATER));
+    lab.configure("[agents.codex]\ntrust_workspace = true\n");
+    let image =
+        "cd home/dev; mkdir -p .git/objects .git/refs; echo 'ref: refs/heads/main' >.git/HEAD; chown -R 1000:1000 .";
+    let wanted = Wanted { image, ..Wanted::new("codex", Way::Shim) };
+    comes_to(&lab, &client, &CODEX, &wanted, CODEX.questions[1]);
+    says_that_trust_has_no_effect(&lab, "codex");
+}
+
+#[track_caller]
+fn says_that_trust_has_no_effect(lab: &Lab, agent: &str) {
+    let bundle = lab.bundle("plan", &format!(r#".annotations={{"dev.keyslip.agents":"{agent}"}}"#));
+    let said = lab.sh(&format!("keyslip plan --engine bare --bundle {bundle}")).said();
+    assert!(said.contains(&format!("trust_workspace has no effect for {agent}")), "{said}");
 }
 
 #[test]
@@ -199,7 +220,8 @@ fn gemini_cannot_live_on_a_read_only_home() {
 
 #[test]
 fn opencode_with_a_key() {
-    starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"), &[("", "."), (OPENCODE.existing, ".")]);
+    let homes = [("", "."), (OPENCODE.existing, "."), ("", READ_ONLY)];
+    starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"), &homes);
 }
 
 /// Without the operator's word the client asks; with it, it does not, whatever the image's own settings are.
@@ -243,9 +265,7 @@ fn copilot_asks_for_trust_alone_whatever_the_operator_says() {
         let shown = comes_to(&lab, &client, &COPILOT, &wanted, COPILOT.questions[0]);
         assert!(!shown.contains(COPILOT.questions[1]), "{shown}");
     }
-    let bundle = lab.bundle("plan", r#".annotations={"dev.keyslip.agents":"copilot"}"#);
-    let said = lab.sh(&format!("keyslip plan --engine bare --bundle {bundle}")).said();
-    assert!(said.contains("trust_workspace has no effect for copilot"), "{said}");
+    says_that_trust_has_no_effect(&lab, "copilot");
 }
 
 /// The end of the key is in the settings, and in nobody else's sight; it follows the key, and goes with it.
