@@ -178,6 +178,9 @@ fn a_tmpfs_home_gets_a_directory_of_the_users_own() {
     let dir = &plan.change.mounts[1];
     assert!(dir.options.contains(&"uid=1000".to_owned()) && dir.kind == "tmpfs", "{dir:?}");
     assert_eq!(plan.mountpoints.len(), 1, "the runtime makes what lies on a tmpfs");
+    let plan = lab.plan(&order(with_file(".local/share/opencode/auth.json")), "", tmpfs).unwrap();
+    let made = ["/home/dev/.local", "/home/dev/.local/share", "/home/dev/.local/share/opencode"];
+    assert_eq!(destinations(&plan)[1..4], made, "the runtime would make the ones below as root's");
 }
 
 #[test]
