@@ -94,6 +94,42 @@ fn a_codex_key_is_a_variable_and_a_file() {
 }
 
 #[test]
+fn a_credential_of_another_vendor_is_no_key_of_openai() {
+    for agent in ["codex", "opencode"] {
+        let definition = Definition::find(&agent.parse().unwrap(), Path::new("/nonexistent")).unwrap().unwrap();
+        let kind = |text| definition.recognise(&Secret::from_text(text)).map(|kind| kind.name.as_str());
+        assert_eq!(kind("sk-ant-oat01-FAKE"), None, "{agent}");
+        assert!(kind("sk-proj-FAKE").is_some(), "{agent}");
+    }
+}
+
+#[test]
+fn the_logins_of_opencode_are_known_by_the_form_of_each() {
+    let definition = Definition::find(&"opencode".parse().unwrap(), Path::new("/nonexistent")).unwrap().unwrap();
+    let is_login = |text| definition.recognise(&Secret::from_text(text)).is_some();
+    assert!(is_login(r#"{"x":{"type":"api","key":"FAKE"},"openai":{"type":"oauth"}}"#));
+    for text in ["{}", r#"{"x":{"type":"api"},"y":{}}"#, r#"{"type":"api"}"#, "[]", ""] {
+        assert!(!is_login(text), "{text}");
+    }
+    let rendering = rendered("opencode", r#"{"openai":{"type":"oauth","refresh":"FAKE"},"x":{"type":"api"}}"#, true);
+    assert_eq!(text(&rendering.files[0]), r#"{"openai":{"type":"oauth","refresh":""},"x":{"type":"api"}}"#);
+}
+
+#[test]
+fn the_end_of_a_key_is_named_only_where_the_key_is_delivered_and_long() {
+    let long = format!("sk-ant-api03-{}", "x".repeat(40));
+    for (key, with_env, named) in
+        [(long.as_str(), true, true), (long.as_str(), false, false), ("sk-ant-api03-x", true, false)]
+    {
+        let rendering = rendered("claude", key, with_env);
+        assert_eq!(rendering.token_end.is_some(), named);
+        let values = rendering.settings.iter().flat_map(|file| file.set.values());
+        assert_eq!(values.filter(|value| value.contains(TokenEnd::PLACE)).count(), usize::from(named));
+        assert!(!format!("{rendering:?}").contains("xxxx"), "a part of the key is shown");
+    }
+}
+
+#[test]
 fn a_google_login_becomes_its_two_files_and_the_setting_that_makes_them_count() {
     let rendering = rendered(
         "gemini",

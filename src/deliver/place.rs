@@ -77,12 +77,12 @@ impl<'a> Surroundings<'a> {
 
 impl Target {
     /// The mount of `source` on it, and what has to be mounted first: on a tmpfs of the container,
-    /// directories above are made by the runtime, as root; one for the user covers them.
+    /// directories above are made by the runtime, as root; one for the user covers each of them.
     pub fn mounts(&self, source: &Path, writable: bool, owner: &Owner) -> Vec<NewMount> {
         let mut mounts = Vec::new();
         let missing = self.place.below.len() - self.place.existing;
-        if self.place.base == Base::Tmpfs && missing > 1 {
-            let up = self.place.path.ancestors().nth(missing - 1).unwrap_or(&self.place.path);
+        let depth = if self.place.base == Base::Tmpfs { missing } else { 0 };
+        for up in (1..depth).rev().filter_map(|levels| self.place.path.ancestors().nth(levels)) {
             mounts.push(NewMount {
                 destination: text(up),
                 source: "tmpfs".to_owned(),

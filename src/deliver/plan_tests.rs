@@ -243,6 +243,9 @@ fn a_tmpfs_home_gets_a_directory_of_the_users_own() {
     let dir = &plan.change.mounts[1];
     assert!(dir.options.contains(&"uid=1000".to_owned()) && dir.kind == "tmpfs", "{dir:?}");
     assert_eq!(plan.mountpoints.len(), 1, "the runtime makes what lies on a tmpfs");
+    let plan = lab.plan(&order(with_file(".local/share/opencode/auth.json")), "", tmpfs).unwrap();
+    let made = ["/home/dev/.local", "/home/dev/.local/share", "/home/dev/.local/share/opencode"];
+    assert_eq!(destinations(&plan)[1..4], made, "the runtime would make the ones below as root's");
 }
 
 #[test]
@@ -266,6 +269,26 @@ fn a_variable_can_move_an_agents_files() {
     assert_eq!(destinations(&plan)[1], "/srv/codex/auth.json");
     let plan = lab.plan(&order(with_file(".codex/auth.json")), "\"CODEX_HOME=relative\"", "").unwrap();
     assert_eq!(destinations(&plan)[1], "/home/dev/.codex/auth.json");
+}
+
+#[test]
+fn a_list_in_settings_gets_what_it_lacks() {
+    let lab = Lab::new();
+    let settings = || {
+        let set = [("l".to_owned(), r#"["/","a"]"#.to_owned())].into();
+        vec![SettingsFile { path: ".claude.json".to_owned(), moved_by: None, set }]
+    };
+    for (there, merged) in [
+        ("{}", Some(r#"{"l":["/","a"]}"#)),
+        (r#"{"l":["b","a"]}"#, Some(r#"{"l":["b","a","/"]}"#)),
+        (r#"{"l":["a","/"]}"#, None),
+        (r#"{"l":7}"#, None),
+    ] {
+        lab.write("rootfs/home/dev/.claude.json", there);
+        let plan = lab.plan(&order(Rendering { settings: settings(), ..Rendering::default() }), "", "").unwrap();
+        let made = plan.files.iter().filter(|file| file.mode == 0o600).find_map(|file| file.content.expose_text());
+        assert_eq!(made, merged, "{there}");
+    }
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn a_fine_grained_token() {
 }
 
 #[test]
+fn a_user_token_of_an_app() {
+    let Some((client, lab)) = copilot("user") else { return };
+    lab.login("copilot", &token(&lab, "ghu_"));
+    let kind = "user token of a GitHub App";
+    let row = Row { order: 5, kind, way: Way::Shim, runtime: "crun", main: YES, exec: YES, wire: BEARER };
+    row.fill(&lab, Client::Copilot, &client);
+}
+
+#[test]
 fn an_oauth_token_beats_the_variables_of_the_image() {
     let Some((client, lab)) = copilot("oauth") else { return };
     lab.login("copilot", &token(&lab, "gho_"));

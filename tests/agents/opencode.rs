@@ -94,13 +94,19 @@ fn refresh_tokens_stay_and_the_file_beats_a_variable_and_is_beaten_by_another() 
     logins["github-copilot"] =
         serde_json::json!({"type": "oauth", "access": copilot, "refresh": copilot, "expires": 0});
     logins["anthropic"] = serde_json::json!({"type": "api", "key": key(&lab, "KEY")});
-    lab.login("opencode", &logins.to_string());
+    // The login of the host's own client, which is delivered in the same form.
+    lab.write("auth.json", logins.to_string().as_bytes());
+    lab.ok("mkdir -p ~/.local/share/opencode; install -m 600 $W/auth.json ~/.local/share/opencode/");
     let content = r#"OPENCODE_AUTH_CONTENT={"anthropic":{"type":"api","key":"sk-ant-api03-FAKE-content"}}"#;
     let ask = "opencode run -m anthropic/claude-haiku-4-5 hi";
     for (env, wire, warned) in [
         ("ANTHROPIC_API_KEY=sk-ant-api03-FAKE-image", "x-api-key: <KEY>", false),
         (content, "x-api-key: sk-ant-api03-FAKE-content", true),
     ] {
+        if warned {
+            lab.ok("rm ~/.local/share/opencode/auth.json");
+            lab.login("opencode", &logins.to_string());
+        }
         let wanted = Wanted { env: &[env], main: ask, ..Wanted::new("opencode", Way::Shim) };
         let sandbox = Sandbox::start(&lab, &client, &wanted);
         let said = sandbox.main();

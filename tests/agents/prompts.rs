@@ -23,10 +23,14 @@ impl<'a> Terminal<'a> {
     fn start(lab: &'a Lab, sandbox: &Sandbox<'_>, command: &str) -> Self {
         let (shim, id, bundle) = (&sandbox.bare.shim, &sandbox.bare.id, &sandbox.bare.bundle);
         lab.ok(&format!(
-            "jq -c '.process | .terminal=true | .args=[\"{command}\"] | .env+=[\"TERM=xterm-256color\"]' {bundle}/config.json >{bundle}/tty.json
+            "jq -c '.process | .terminal=true | .args=(\"{command}\" | split(\" \")) | .env+=[\"TERM=xterm-256color\"]' {bundle}/config.json >{bundle}/tty.json
             tmux -S $W/tmux -f /dev/null new-session -d -x 120 -y 40 \"{shim} exec --process {bundle}/tty.json {id}; sleep 100\""
         ));
         Self { lab }
+    }
+
+    fn press(&self, key: &str) {
+        self.lab.ok(&format!("tmux -S $W/tmux send-keys {key}"));
     }
 
     /// What is shown when one of `words` is; after a while, what is shown then.
@@ -115,46 +119,75 @@ fn claude_alone_asks_for_a_theme_and_for_the_use_of_a_key() {
 /// How another client starts: its prompt, what it would ask before, and settings that an image may have.
 struct Start {
     client: Client,
+    command: &'static str,
     prompt: &'static str,
     questions: &'static [&'static str],
     existing: &'static str,
+    /// Directories of its own that it writes, below a home that cannot be written.
+    room: &'static [&'static str],
 }
 
 const CODEX: Start = Start {
     client: Client::Codex,
-    prompt: "Ask Codex to do anything",
+    // The daemon that it starts wants another `ps` than busybox has.
+    command: "codex --no-daemon",
+    // "Ask Codex to do anything" comes while it still looks whether it has a login.
+    prompt: "To get started, describe a task",
     questions: &["Sign in with ChatGPT", "Trust this folder"],
     existing: "mkdir home/dev/.codex; echo 'model_reasoning_effort = \"low\"' >home/dev/.codex/config.toml; chown -R 1000:1000 home/dev",
+    room: &[".codex"],
 };
 const GEMINI: Start = Start {
     client: Client::Gemini,
+    command: "gemini",
     prompt: "Type your message",
     questions: &["How would you like to authenticate", "Do you trust the files in this folder"],
     existing: "mkdir home/dev/.gemini; echo '{\"ui\":{\"hideTips\":true}}' >home/dev/.gemini/settings.json; chown -R 1000:1000 home/dev",
+    room: &[".gemini"],
 };
 const OPENCODE: Start = Start {
     client: Client::OpenCode,
-    prompt: "Ask anything",
+    command: "opencode",
+    // Below its prompt it has the provider whose models it may use.
+    prompt: "Anthropic",
     questions: &["Connect a provider"],
     existing: "mkdir -p home/dev/.config/opencode; echo '{\"autoupdate\":false}' >home/dev/.config/opencode/opencode.json; chown -R 1000:1000 home/dev",
+    room: &[".config", ".local", ".cache"],
 };
 const COPILOT: Start = Start {
     client: Client::Copilot,
-    prompt: "/ commands",
+    command: "copilot",
+    // The model that its account may use.
+    prompt: "gpt-5.4",
     questions: &["Confirm folder trust", "/login"],
     existing: "mkdir home/dev/.copilot; echo '{\"trustedFolders\":[\"/elsewhere\"]}' >home/dev/.copilot/config.json; chown -R 1000:1000 home/dev",
+    room: &[".copilot", ".cache"],
 };
 
-/// A root file system that cannot be written, with room for what every client needs; see `claude_starts`.
-const READ_ONLY: &str = r#".root.readonly=true | .mounts += [["/tmp","/out"][] | {destination:.,type:"tmpfs",source:"tmpfs",options:["mode=1777"]}]"#;
+/// A root file system that cannot be written, with room for what every client needs, see `claude_starts`, and in
+/// these directories of the home.
+fn read_only(room: &[&str]) -> String {
+    let room: String = room
+        .iter()
+        .map(|dir| {
+            format!(
+                r#" | .mounts += [{{destination:"/home/dev/{dir}",type:"tmpfs",source:"tmpfs",options:["mode=1777"]}}]"#
+            )
+        })
+        .collect();
+    format!(
+        r#".root.readonly=true | .mounts += [["/tmp","/out"][] | {{destination:.,type:"tmpfs",source:"tmpfs",options:["mode=1777"]}}]{room}"#
+    )
+}
 
 /// Starts the client on a plain image, on one with settings of its own, and where its home is read-only.
-fn starts(start: &Start, kind: &str, credential: impl Fn(&Lab) -> String, homes: &[(&str, &str)]) {
+fn starts(start: &Start, kind: &str, credential: impl Fn(&Lab) -> String) {
     let Some(client) = start.client.installed() else { return };
     let agent = start.client.agent();
     let Some(lab) = Lab::new(&format!("agents-prompt-{agent}-{kind}")) else { return };
     lab.login(agent, &credential(&lab));
-    for (image, edit) in homes {
+    let room = read_only(start.room);
+    for (image, edit) in [("", "."), (start.existing, "."), ("", &room)] {
         let wanted = Wanted { image, edit, ..Wanted::new(agent, Way::Shim) };
         let shown = comes_to(&lab, &client, start, &wanted, start.prompt);
         assert!(!start.questions.iter().any(|word| shown.contains(word)), "{agent}, {kind}, {image}, {edit}: {shown}");
@@ -165,7 +198,7 @@ fn starts(start: &Start, kind: &str, credential: impl Fn(&Lab) -> String, homes:
 #[track_caller]
 fn comes_to(lab: &Lab, client: &Installed, start: &Start, wanted: &Wanted<'_>, word: &str) -> String {
     let sandbox = Sandbox::start(lab, client, wanted);
-    let terminal = Terminal::start(lab, &sandbox, start.client.agent());
+    let terminal = Terminal::start(lab, &sandbox, start.command);
     let words: Vec<&str> = start.questions.iter().copied().chain([start.prompt, word]).collect();
     let shown = terminal.shows(&words);
     assert!(shown.contains(word), "{}: {shown}", start.client.agent());
@@ -176,14 +209,33 @@ fn comes_to(lab: &Lab, client: &Installed, start: &Start, wanted: &Wanted<'_>, w
 
 #[test]
 fn codex_with_a_login() {
-    let homes = [("", "."), (CODEX.existing, ".")];
-    starts(&CODEX, "login", |lab| codex::login(lab, "CODEX", codex::LATER), &homes);
+    starts(&CODEX, "login", |lab| codex::login(lab, "CODEX", codex::LATER));
+}
+
+/// It keeps its answers by directory and in TOML, so the operator's word cannot be brought; that is said.
+#[test]
+fn codex_asks_for_trust_in_a_repository_whatever_the_operator_says() {
+    let Some(client) = Client::Codex.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-codex-trust") else { return };
+    lab.login("codex", &codex::login(&lab, "CODEX", codex::LATER));
+    lab.configure("[agents.codex]\ntrust_workspace = true\n");
+    let image =
+        "cd home/dev; mkdir -p .git/objects .git/refs; echo 'ref: refs/heads/main' >.git/HEAD; chown -R 1000:1000 .";
+    let wanted = Wanted { image, ..Wanted::new("codex", Way::Shim) };
+    comes_to(&lab, &client, &CODEX, &wanted, CODEX.questions[1]);
+    says_that_trust_has_no_effect(&lab, "codex");
+}
+
+#[track_caller]
+fn says_that_trust_has_no_effect(lab: &Lab, agent: &str) {
+    let bundle = lab.bundle("plan", &format!(r#".annotations={{"dev.keyslip.agents":"{agent}"}}"#));
+    let said = lab.sh(&format!("keyslip plan --engine bare --bundle {bundle}")).said();
+    assert!(said.contains(&format!("trust_workspace has no effect for {agent}")), "{said}");
 }
 
 #[test]
 fn gemini_with_a_login() {
-    let homes = [("", "."), (GEMINI.existing, ".")];
-    starts(&GEMINI, "login", |lab| gemini::login(lab, "GEMINI", gemini::LATER), &homes);
+    starts(&GEMINI, "login", |lab| gemini::login(lab, "GEMINI", gemini::LATER));
 }
 
 /// On a read-only home it is logged in, and then ends by itself: it has to write beside its login.
@@ -199,7 +251,39 @@ fn gemini_cannot_live_on_a_read_only_home() {
 
 #[test]
 fn opencode_with_a_key() {
-    starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"), &[("", "."), (OPENCODE.existing, ".")]);
+    starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"));
+}
+
+/// On a home that is read-only as a whole they end by themselves: they write beside their logins.
+#[test]
+fn codex_gemini_and_opencode_cannot_live_on_a_read_only_home() {
+    let login = |lab: &Lab, client| match client {
+        Client::Codex => codex::login(lab, "CODEX", codex::LATER),
+        Client::Gemini => gemini::login(lab, "GEMINI", gemini::LATER),
+        _ => opencode::key(lab, "OPENCODE"),
+    };
+    for (start, word) in [
+        (CODEX, "/home/dev/.codex/state_5.sqlite"),
+        (GEMINI, "An unexpected critical error occurred:Error: EROFS"),
+        (OPENCODE, "EROFS: read-only file system, mkdir '/home/dev/."),
+    ] {
+        let Some(client) = start.client.installed() else { continue };
+        let Some(lab) = Lab::new("agents-prompt-read-only") else { return };
+        let agent = start.client.agent();
+        lab.login(agent, &login(&lab, start.client));
+        comes_to(&lab, &client, &start, &Wanted { edit: &read_only(&[]), ..Wanted::new(agent, Way::Shim) }, word);
+    }
+}
+
+/// Without what Keyslip delivers they ask, so the tests above look for the right words.
+#[test]
+fn codex_and_gemini_alone_ask_for_a_login() {
+    for start in [CODEX, GEMINI] {
+        let Some(client) = start.client.installed() else { continue };
+        let Some(lab) = Lab::new("agents-prompt-others-alone") else { return };
+        let wanted = Wanted::new(start.client.agent(), Way::None);
+        comes_to(&lab, &client, &start, &wanted, start.questions[0]);
+    }
 }
 
 /// Without the operator's word the client asks; with it, it does not, whatever the image's own settings are.
@@ -222,7 +306,8 @@ fn trusts(start: &Start, question: &str, credential: impl Fn(&Lab) -> String) {
 #[test]
 fn claude_trusts_where_the_operator_says_so_and_nowhere_else() {
     let questions = &[TRUST, QUESTIONS[0], QUESTIONS[1]];
-    let claude = Start { client: Client::Claude, prompt: PROMPT, questions, existing: "" };
+    let claude =
+        Start { client: Client::Claude, command: "claude", prompt: PROMPT, questions, existing: "", room: &[] };
     trusts(&claude, TRUST, |lab| lab.token("CLAUDE"));
 }
 
@@ -231,16 +316,29 @@ fn gemini_trusts_where_the_operator_says_so_and_nowhere_else() {
     trusts(&GEMINI, GEMINI.questions[1], |lab| gemini::login(lab, "GEMINI", gemini::LATER));
 }
 
-/// Its settings cannot be brought by a mount, so the question is the user's whatever the operator says.
+/// It asks for trust, with the operator's word too, as its settings cannot be mounted; that is said. When it is
+/// answered, nothing else is asked: it has its account's model. Without a login it has none.
 #[test]
-fn copilot_asks_for_trust_alone() {
+fn copilot_asks_for_trust_alone_whatever_the_operator_says() {
     let Some(client) = Client::Copilot.installed() else { return };
     let Some(lab) = Lab::new("agents-prompt-copilot") else { return };
     lab.login("copilot", &copilot::token(&lab, "gho_"));
-    for more in ["", "[agents.copilot]\ntrust_workspace = true\n"] {
-        lab.configure(more);
-        let shown = comes_to(&lab, &client, &COPILOT, &Wanted::new("copilot", Way::Shim), COPILOT.questions[0]);
-        assert!(!shown.contains(COPILOT.questions[1]), "{shown}");
+    let trust = "[agents.copilot]\ntrust_workspace = true\n";
+    for (config, image, way) in [("", "", Way::Shim), (trust, COPILOT.existing, Way::Shim), ("", "", Way::None)] {
+        lab.configure(config);
+        let sandbox = Sandbox::start(&lab, &client, &Wanted { image, ..Wanted::new("copilot", way) });
+        let terminal = Terminal::start(&lab, &sandbox, "copilot");
+        let shown = terminal.shows(&[COPILOT.questions[0]]);
+        assert!(shown.contains(COPILOT.questions[0]), "{shown}");
+        terminal.press("Enter");
+        let shown = terminal.shows(&[COPILOT.prompt, COPILOT.questions[1]]);
+        assert_eq!(shown.contains(COPILOT.prompt), way == Way::Shim, "{shown}");
+        assert_eq!(shown.contains(COPILOT.questions[1]), way == Way::None, "{shown}");
+        drop(terminal);
+        sandbox.end();
+        if !config.is_empty() {
+            says_that_trust_has_no_effect(&lab, "copilot");
+        }
     }
 }
 

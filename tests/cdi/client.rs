@@ -1,16 +1,16 @@
 //! The real client in a container: files alone make it logged in, in the main process and in `exec`.
 
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::lab::{RUNTIMES, Tree};
 use crate::setup::{self, CLAUDE};
 
-/// What the client needs of a system around it, and the client; `tests/lab/clients` has installed it.
+/// What the client needs of a system around it, and the client; `tests/lab/clients` says where it is.
 fn mounts() -> String {
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).expect("a home directory");
-    let client = cache.join("keyslip/npm/claude-code-2.1.197/node_modules/.bin/claude");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/clients");
+    let output = Command::new(script).arg("claude-code").output().expect("tests/lab/clients starts");
+    let client = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).join("node_modules/.bin/claude");
     let client = client.canonicalize().unwrap_or_else(|_| panic!("{} is missing; run `make setup`", client.display()));
     format!("-v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro -v {}:/usr/bin/claude:ro", client.display())
 }
