@@ -173,14 +173,20 @@ fn gemini_never_refreshes_what_is_passed_through() {
         lab.write(&format!("/root/.gemini/{file}.json"), login[file].to_string().as_bytes());
     }
     lab.ok("chmod 600 ~/.gemini/*");
-    let sandbox = Sandbox::start(&lab, &installed, &Wanted::new("gemini", Way::Shim));
-    let said = sandbox.exec(Client::Gemini.status());
-    let requests = sandbox.api.take();
-    assert!(said.succeeded() && said.stdout.contains(HELLO), "{said}\n{}", listed(&requests));
-    assert!(!requests.iter().any(|it| it.is_refresh()), "{}", listed(&requests));
-    let all = lab.masked(&format!("{requests:?}"));
-    assert!(all.contains("<HOSTS>") && !all.contains("<REFRESH>"), "the refresh token left the host");
-    sandbox.end();
+    for passthrough in ["file", "env"] {
+        lab.configure(&format!("passthrough = \"{passthrough}\"\n"));
+        let sandbox = Sandbox::start(&lab, &installed, &Wanted::new("gemini", Way::Shim));
+        let said = sandbox.exec(Client::Gemini.status());
+        let requests = sandbox.api.take();
+        assert!(said.succeeded() && said.stdout.contains(HELLO), "{passthrough}: {said}\n{}", listed(&requests));
+        assert!(!requests.iter().any(|it| it.is_refresh()), "{passthrough}: {}", listed(&requests));
+        let all = lab.masked(&format!("{requests:?}"));
+        assert!(
+            all.contains("<HOSTS>") && !all.contains("<REFRESH>"),
+            "{passthrough}: the refresh token left the host"
+        );
+        sandbox.end();
+    }
 }
 
 /// Whoever keeps a copy is named, container by container; what is started there afterwards has none.
