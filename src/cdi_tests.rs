@@ -96,9 +96,10 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
     let dir = tempfile::tempdir().unwrap();
     let site = Site::user(rustix::process::geteuid().as_raw(), dir.path());
     let config = Config::default();
-    let known: Vec<String> = crate::agent::built_in().map(|agent| agent.to_string()).collect();
-    let named = |names: &[String]| agents(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(devices(&site, &config, &[]).unwrap().agents, named(&known));
+    let shipped: Vec<String> = agent::built_in().map(|agent| agent.to_string()).collect();
+    let shipped: Vec<&str> = shipped.iter().map(String::as_str).collect();
+    assert!(["claude", "codex", "gemini"].iter().all(|agent| shipped.contains(agent)), "{shipped:?}");
+    assert_eq!(devices(&site, &config, &[]).unwrap().agents, agents(&shipped));
 
     let store = Store::of(Keeper::of(&config, &site).unwrap());
     for account in ["work", "odd-"] {
@@ -116,11 +117,12 @@ fn there_is_a_device_for_every_login_and_for_what_rules_name() {
         ..Config::default()
     };
     let found = devices(&site, &config, &["extra".parse().unwrap()]).unwrap();
-    let all = known.iter().map(String::as_str).chain(["mine"]);
-    let mut expected: Vec<String> = all.flat_map(|name| [name.to_owned(), format!("{name}@extra")]).collect();
-    expected.extend(["claude@work", "codex@team", "gemini@shared"].map(str::to_owned));
+    let extra: Vec<String> = shipped.iter().map(|agent| format!("{agent}@extra")).collect();
+    let named = ["claude@work", "codex@team", "gemini@shared", "mine", "mine@extra"];
+    let all: Vec<&str> = shipped.into_iter().chain(extra.iter().map(String::as_str)).chain(named).collect();
+    let mut expected = agents(&all);
     expected.sort();
-    assert_eq!(found.agents, named(&expected));
+    assert_eq!(found.agents, expected);
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
     assert!(found.notes[0].starts_with("claude@odd- cannot be a CDI device"), "{:?}", found.notes);
     assert!(!document(&found.agents, &hook(None)).unwrap().contains("FAKE"));

@@ -264,6 +264,7 @@ fn write(client: Client, index: usize, case: &Case) {
         true if case.wire.starts_with("127.0.0.1") => "what was delivered, sent where it says",
         true => "what was delivered",
         false if case.wire.is_empty() => "nothing: the client ends",
+        false if !case.host.is_empty() => "what the host brings",
         false => "what the image brings",
     };
     let warned = if case.warns.is_empty() { "no" } else { "yes, by name" };
