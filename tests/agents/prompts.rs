@@ -238,17 +238,6 @@ fn gemini_with_a_login() {
     starts(&GEMINI, "login", |lab| gemini::login(lab, "GEMINI", gemini::LATER));
 }
 
-/// On a read-only home it is logged in, and then ends by itself: it has to write beside its login.
-#[test]
-fn gemini_cannot_live_on_a_read_only_home() {
-    let Some(client) = Client::Gemini.installed() else { return };
-    let Some(lab) = Lab::new("agents-prompt-gemini-read-only") else { return };
-    lab.login("gemini", &gemini::login(&lab, "GEMINI", gemini::LATER));
-    let wanted = Wanted { edit: READ_ONLY, ..Wanted::new("gemini", Way::Shim) };
-    let shown = comes_to(&lab, &client, &GEMINI, &wanted, "An unexpected critical error occurred:Error: EROFS");
-    assert!(shown.contains("Loaded cached credentials") && !shown.contains(GEMINI.questions[0]), "{shown}");
-}
-
 #[test]
 fn opencode_with_a_key() {
     starts(&OPENCODE, "key", |lab| opencode::key(lab, "OPENCODE"));

@@ -80,7 +80,7 @@ fn lasts(kind: &Kind) -> String {
             format!("{renewed}{of}`{}`", expires.member)
         }
         (None, Some(days)) => format!("taken as {days} days from login"),
-        (None, None) => "does not expire".to_owned(),
+        (None, None) => "no end is known".to_owned(),
     }
 }
 
