@@ -137,7 +137,8 @@ impl Home {
         finish(self.start(&[], arguments))
     }
 
-    /// Starts `keyslip`, behind the command `prefix`.
+    /// Starts `keyslip`, behind the command `prefix`, which stays who runs the tests: what a process has in its memory
+    /// nobody else may read, its own user included.
     pub fn start(&self, prefix: &[&str], arguments: &[&str]) -> Child {
         self.command(prefix, arguments).spawn().unwrap()
     }
@@ -146,8 +147,10 @@ impl Home {
         let user = USER.to_string();
         let switch = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"];
         let program = self.path("keyslip");
-        let mut words: Vec<&str> = if is_root() { switch.to_vec() } else { Vec::new() };
-        words.extend(prefix);
+        let mut words = prefix.to_vec();
+        if is_root() {
+            words.extend(switch);
+        }
         words.push(program.to_str().unwrap());
         words.extend(arguments);
         let mut command = Command::new(words[0]);
