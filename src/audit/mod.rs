@@ -216,13 +216,15 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A text whose length somebody else chose.
+/// A text whose length somebody else chose, without its middle: what is wrong is said at one of its ends.
 fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return Cow::Borrowed(text);
     }
-    let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    Cow::Owned(format!("{}...", &text[..end]))
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let begin = (0..=LONGEST / 2).rev().find(boundary).unwrap_or(0);
+    let end = (text.len() - LONGEST / 2..text.len()).find(boundary).unwrap_or(text.len());
+    Cow::Owned(format!("{}...{}", &text[..begin], &text[end..]))
 }
 
 /// The log cannot be written.
@@ -249,7 +251,7 @@ mod tests {
         let long = "é".repeat(LONGEST);
         let line = serde_json::to_value(Entry::new(Event::Denied, "bare", &long).because(&long)).unwrap();
         for member in ["container", "reason"] {
-            assert_eq!(line[member], format!("{}...", "é".repeat(LONGEST / 2)), "{member}");
+            assert_eq!(line[member], format!("{0}...{0}", "é".repeat(LONGEST / 4)), "{member}");
         }
         assert_eq!(serde_json::to_value(Entry::new(Event::Denied, "bare", "c1")).unwrap()["container"], "c1");
     }

@@ -231,9 +231,17 @@ fn gemini_trusts_where_the_operator_says_so_and_nowhere_else() {
     trusts(&GEMINI, GEMINI.questions[1], |lab| gemini::login(lab, "GEMINI", gemini::LATER));
 }
 
+/// Its settings cannot be brought by a mount, so the question is the user's whatever the operator says.
 #[test]
-fn copilot_trusts_where_the_operator_says_so_and_nowhere_else() {
-    trusts(&COPILOT, COPILOT.questions[0], |lab| copilot::token(lab, "gho_"));
+fn copilot_asks_for_trust_alone() {
+    let Some(client) = Client::Copilot.installed() else { return };
+    let Some(lab) = Lab::new("agents-prompt-copilot") else { return };
+    lab.login("copilot", &copilot::token(&lab, "gho_"));
+    for more in ["", "[agents.copilot]\ntrust_workspace = true\n"] {
+        lab.configure(more);
+        let shown = comes_to(&lab, &client, &COPILOT, &Wanted::new("copilot", Way::Shim), COPILOT.questions[0]);
+        assert!(!shown.contains(COPILOT.questions[1]), "{shown}");
+    }
 }
 
 /// The end of the key is in the settings, and in nobody else's sight; it follows the key, and goes with it.

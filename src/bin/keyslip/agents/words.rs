@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyslip::agent::{
-    CredentialFile, Definition, ExpiryUnit, KeychainItem, Kind, Method, MovedBy, Recognise, SettingsFile,
+    CredentialFile, Definition, ExpiryUnit, KeychainItem, Kind, Method, MovedBy, Recognise, SettingsFile, TokenEnd,
 };
 
 /// Texts in a row: `a`, `b`.
@@ -22,8 +22,10 @@ pub fn proven(definition: &Definition) -> String {
 
 pub fn recognised(recognise: &Recognise) -> String {
     let prefix = recognise.prefix.iter().map(|prefix| format!("begins with `{prefix}`"));
+    let except = recognise.except.iter().map(|prefix| format!("not with `{prefix}`"));
     let member = recognise.member.iter().map(|member| format!("JSON with `{member}`"));
-    prefix.chain(member).collect::<Vec<_>>().join(", ")
+    let each = recognise.each_member.iter().map(|member| format!("JSON whose members all have `{member}`"));
+    prefix.chain(except).chain(member).chain(each).collect::<Vec<_>>().join(", ")
 }
 
 pub fn variables(kind: &Kind) -> String {
@@ -122,12 +124,17 @@ pub fn facts(definition: &Definition) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(definition.settings.iter().map(|settings| setting(settings, "")));
     for kind in &definition.kinds {
-        lines.extend(
-            kind.settings.iter().map(|settings| {
-                setting(settings, &format!(" for the {}; another value there is warned of", kind.title))
-            }),
-        );
+        lines.extend(kind.settings.iter().map(|settings| {
+            let with_end = settings.set.values().any(|value| value.contains(TokenEnd::PLACE));
+            let more = if with_end {
+                "; `{{token_end_20}}` is its last 20 characters, beside what is there"
+            } else {
+                "; another value there is warned of"
+            };
+            setting(settings, &format!(" for the {}{more}", kind.title))
+        }));
     }
+    lines.extend(definition.trust.iter().map(|settings| setting(settings, " with `trust_workspace = true`")));
     lines.extend(moved(definition));
     if !definition.host.files.is_empty() {
         lines.push(format!("The login of the host's own client is looked for in {}.", places_of_host(definition)));
