@@ -179,7 +179,7 @@ int main(int argc, char **argv) {
     if (waitpid(first, &status, 0) < 0 || !WIFSTOPPED(status)) return 125;
     known[known_count++] = first;
     ptrace(PTRACE_SETOPTIONS, first, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK
-           | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);
+           | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL);
     ptrace(PTRACE_SYSCALL, first, 0, 0);
     while (!first_done || any_left()) {
         pid_t pid = waitpid(-1, &status, __WALL | (first_done ? WNOHANG : 0));

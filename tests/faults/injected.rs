@@ -9,7 +9,8 @@ use crate::lab::Lab;
 const CHUNK: usize = 12;
 
 /// What the scripts share. `complete ID` prints nothing when the container is there with everything it asked for,
-/// `gone` when nothing is left of any, `said CODE` when a command that failed said why. `killed CODE`: by KILL, or by
+/// `gone` when nothing is left of any, `said CODE` when a command that failed said why, `told CODE` also when it did so in what
+/// it prints. `killed CODE`: by KILL, or by
 /// itself, for want of memory. A container can do without settings; then its record has a warning.
 const FUNCTIONS: &str = r#"
 complete() { local s; s=$($BARE/$R.real state $1 2>/dev/null) || { echo "exit code 0, and no container"; return; }
@@ -23,7 +24,8 @@ gone() { find /run/keyslip ! -type d 2>/dev/null | sed 's/^/left: /'
     (cd $B/rootfs; find . ! -path ./proc ! -path ./sys ! -path ./dev ) | sort | diff $W/tree - | sed 's/^/rootfs: /' || true; }
 swept() { age 61; keyslip sweep >/dev/null 2>&1 || echo "the sweep failed"; gone; }
 killed() { [ $1 = 137 ] || [ $1 = 134 ] || [ $1 = 139 ]; }
-said() { killed $1 || [ -s $W/err ] || echo "exit code $1 and not a word"; ! grep -qF "$(cat $W/CLAUDE)" $W/err $W/out || echo "the credential was shown"; }
+said() { [ $1 = 0 ] || killed $1 || [ -s $W/err ] || echo "exit code $1 and not a word"; ! grep -qF "$(cat $W/CLAUDE)" $W/err $W/out || echo "the credential was shown"; }
+told() { if [ -s $W/out ]; then said 0; else said $1; fi; }
 "#;
 
 /// What came of the faults of one command.
@@ -110,9 +112,9 @@ pub fn run(lab: &Lab, runtime: &str, case: &Case<'_>) -> Outcome {
             &format!(
                 "echo >>$W/faults
                 while read -u 9 n call error; do
-                    before >/dev/null 2>&1; c=0; $W/fail_at $n $error $W/hit {} <$W/stdin >$W/out 2>$W/err || c=$?
+                    before >/dev/null 2>&1; c=0; timeout 20 $W/fail_at $n $error $W/hit {} <$W/stdin >$W/out 2>$W/err || c=$?
                     if [ -s $W/hit ]; then echo hit $c; else echo missed $c; fi
-                    after $c $error >$W/bad 2>&1; sed \"s/^/bad $n $call $error ($c): /\" $W/bad
+                    {{ [ $c != 124 ] || echo 'it does not end'; after $c $error; }} >$W/bad 2>&1; sed \"s/^/bad $n $call $error ($c): /\" $W/bad
                     # The next one begins anew.
                     [ ! -s $W/bad ] || {{ rm -rf /run/keyslip/*; rm -rf $B/rootfs; cp -a $W/rootfs $B/rootfs; }}
                 done 9<$W/faults",

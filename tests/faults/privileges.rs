@@ -212,6 +212,11 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
     lab.ok(&format!(
         "chown -R labuser: {bundle} /home/labuser; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >$W/held"
     ));
+    // As podman has it for this user, who has no rights over other ids here.
+    lab.ok(&format!(
+        r#"jq -c '.linux.namespaces+=[{{type:"user"}}]
+            | .linux.uidMappings=[{{containerID:0,hostID:4100,size:1}}] | .linux.gidMappings=.linux.uidMappings' {bundle}/config.json >$W/mapped.json"#
+    ));
     let user = |script: &str| {
         lab.write("users", script.as_bytes());
         lab.ok("chmod 644 $W/users");
@@ -232,7 +237,7 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
         (
             "hook",
             format!(
-                "/usr/libexec/keyslip/keyslip-hook precreate --engine podman --home $HOME <{bundle}/config.json >/dev/null"
+                "/usr/libexec/keyslip/keyslip-hook precreate --engine podman --home $HOME <$W/mapped.json >/dev/null"
             ),
         ),
     ] {
