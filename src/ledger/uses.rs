@@ -55,6 +55,10 @@ impl Ledger {
     /// When it is still there, or nobody can tell.
     pub fn vacate(&self, mountpoint: &Mountpoint, id: &SandboxId) -> Result<(), Error> {
         let Some(key) = &mountpoint.key else { return Ok(()) };
+        // Nothing is made before this is.
+        if !exists(&self.dir.join("use")) {
+            return Ok(());
+        }
         let _lock = self.lock_uses()?;
         let dir = self.uses(key);
         let remove = |made: &Mountpoint| made.remove().map_err(Error::io(&made.path()));
