@@ -155,8 +155,8 @@ fn deliver_and_create(
     if foreground {
         let _ = Entry::of(Event::Cleaned, &record).write(&site.state, &record.audit);
     } else if !started && outcome.is_ok() {
-        let entry = Entry::of(Event::Failed, &record).because("the runtime has not made it");
-        let _ = entry.write(&site.state, &record.audit);
+        // Why, the runtime has said, or a hook in a line before this one.
+        let _ = Entry::of(Event::Failed, &record).write(&site.state, &record.audit);
     }
     audit::gone(&ledger::reap_some(&ledger, &record.id), &site.state);
     outcome.map(sys::Ended::code)
