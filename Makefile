@@ -50,7 +50,7 @@ test: setup build
 # What docs/threat-model.md promises.
 test-security: setup build
 	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/security
-	cargo nextest run --locked --no-fail-fast -E 'binary(security) | binary(load) | binary(audit)'
+	cargo nextest run --locked --no-fail-fast -E 'binary(security) | binary(faults) | binary(load) | binary(audit)'
 	@tests/security/summary
 
 # The rows of docs/engines.md that take too long to be made each time.

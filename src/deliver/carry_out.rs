@@ -23,7 +23,7 @@ pub fn carry_out(plan: &mut Plan, ledger: &Ledger, record: &mut Record) -> Resul
     ledger.make_sandbox(&id)?;
     let result = steps(plan, ledger, record, &id);
     if result.is_err() {
-        crate::ledger::clean_up(ledger, record);
+        let _ = crate::ledger::clean_up(ledger, record);
     }
     result
 }

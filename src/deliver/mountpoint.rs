@@ -128,7 +128,7 @@ impl Mountpoint {
             other => other,
         };
         made.map_err(|source| {
-            self.remove();
+            let _ = self.remove();
             Error::Io { path: self.path(), source }
         })
     }
@@ -187,15 +187,26 @@ impl Mountpoint {
     }
 
     /// Removes what was made, as far as nothing was put into it and it is still what was made: whatever the
-    /// container put in its place stays.
-    pub fn remove(&self) {
-        let Ok(base) = self.open_base() else { return };
+    /// container put in its place stays, and so does what this user may not touch.
+    ///
+    /// # Errors
+    /// When it should go and cannot, or nobody can tell.
+    pub fn remove(&self) -> io::Result<()> {
+        match self.remove_all() {
+            Err(error) if !is_final(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_all(&self) -> io::Result<()> {
+        let base = self.open_base()?;
         let _identity = if self.as_owner { FsIdentity::assume(self.owner.0, self.owner.1).ok() } else { None };
         let mut dirs = vec![base];
         for name in &self.below[..self.below.len().saturating_sub(1)] {
             match open_dir(&dirs[dirs.len() - 1], name) {
                 Ok(dir) => dirs.push(dir),
-                Err(_) => break,
+                Err(error) if is_final(&error) => break,
+                Err(error) => return Err(error),
             }
         }
         for index in (self.existing..dirs.len()).rev() {
@@ -213,10 +224,9 @@ impl Mountpoint {
                 let _ = set_changed_at(&dirs[index], before);
             }
             // A mountpoint that is gone does not keep its parents.
-            if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
-                return;
-            }
+            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         }
+        Ok(())
     }
 
     /// Its path on the host, for messages.
@@ -234,6 +244,13 @@ impl Mountpoint {
             _ => Ok(base),
         }
     }
+}
+
+/// Whether another attempt would end the same: it is not there, it is not ours any more, or we may not.
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | DirectoryNotEmpty | AlreadyExists | PermissionDenied)
+        || error.raw_os_error() == Some(libc::ELOOP)
 }
 
 fn open_dir(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
@@ -307,7 +324,7 @@ mod tests {
             if let Some(now) = now {
                 std::fs::write(&path, now).unwrap();
             }
-            made.remove();
+            made.remove().unwrap();
             assert_eq!(path.exists(), stays, "{now:?}");
             let _ = std::fs::remove_dir_all(dir.path().join("home"));
         }

@@ -66,16 +66,26 @@ impl Owner {
 /// Looks into the container's own `/etc/passwd`, if it is a regular file in the image.
 ///
 /// # Errors
-/// When the user is not in the part that is read: the runtimes read on, and may find another home directory.
+/// When the list is there and cannot be read, or the user is not in the part that is read: the runtimes read it, and may
+/// find another home directory.
 fn look_up(tree: &Tree, wanted: impl Fn(&str, u32) -> bool) -> Result<Option<User>, Error> {
-    let place = tree.walk(Path::new("/etc/passwd")).ok();
+    // Links in circles and the like are no list; that the walk itself failed is another matter.
+    let place = match tree.walk(Path::new("/etc/passwd")) {
+        Err(error @ Error::Io { .. }) => return Err(error),
+        walked => walked.ok(),
+    };
     let Some(handle) = place.filter(|place| place.found == Found::File).and_then(|place| place.handle) else {
         return Ok(None);
     };
     // The handle was opened without following links and is a regular file; this opens that file.
-    let Ok(file) = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())) else { return Ok(None) };
-    let is_longer = file.metadata().is_ok_and(|about| about.len() > LONGEST_PASSWD);
-    let lines = BufReader::new(file.take(LONGEST_PASSWD)).split(b'\n').map_while(Result::ok);
-    let found = lines.filter_map(|line| String::from_utf8(line).ok()).find_map(|line| parse_passwd(&line, &wanted));
-    if found.is_none() && is_longer { Err(Error::LongPasswd) } else { Ok(found) }
+    let unreadable = |source| Error::Io { path: PathBuf::from("/etc/passwd"), source };
+    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).map_err(unreadable)?;
+    let is_longer = file.metadata().map_err(unreadable)?.len() > LONGEST_PASSWD;
+    for line in BufReader::new(file.take(LONGEST_PASSWD)).split(b'\n') {
+        let line = String::from_utf8(line.map_err(unreadable)?).ok();
+        if let Some(user) = line.and_then(|line| parse_passwd(&line, &wanted)) {
+            return Ok(Some(user));
+        }
+    }
+    if is_longer { Err(Error::LongPasswd) } else { Ok(None) }
 }

@@ -38,7 +38,7 @@ pub struct Seen {
 pub fn observe(config: &Config, site: &Site, store: Option<&Store>) -> Seen {
     let ledger = Ledger::at(&site.runtime);
     let mut seen = Seen { problems: audit::problems(&site.state, &config.audit, DAY), ..Seen::default() };
-    for path in ledger.sandboxes().collect::<Vec<_>>() {
+    for path in ledger.sandboxes().found {
         if is_young(&path, YOUNG) || ledger.is_held(&path) {
             continue;
         }

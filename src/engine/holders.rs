@@ -34,7 +34,7 @@ pub(super) fn living(host: &Host, engine: Engine) -> usize {
     let ledger = Ledger::at(&host.site.runtime);
     let theirs = |name: &str| name == engine.name() || (engine == Engine::Containerd && name == "cri");
     let alive = |record: &&crate::ledger::Record| liveness(&ledger, record) != Liveness::Dead;
-    ledger.records().iter().filter(|record| theirs(&record.engine)).filter(alive).count()
+    ledger.records().found.iter().filter(|record| theirs(&record.engine)).filter(alive).count()
 }
 
 /// podman stores the path of `--runtime PATH` with the container; a name is looked up at each start.

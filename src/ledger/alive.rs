@@ -1,6 +1,7 @@
 //! Is the container still there?
 
 use std::fs;
+use std::io;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,21 @@ impl Process {
     /// The process with this number, if there is one that has not ended.
     #[must_use]
     pub fn find(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Self::look(pid).ok().flatten()
+    }
+
+    /// The same, and why nobody can tell.
+    fn look(pid: i32) -> io::Result<Option<Self>> {
+        match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => Ok(Self::parse(pid, &stat)),
+            // Of a process that ends while it is looked at.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(pid: i32, stat: &str) -> Option<Self> {
         // The second field is the command in brackets and may hold anything.
         let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
         let state = fields.next()?;
@@ -46,10 +61,18 @@ impl Process {
         (state != "Z" && state != "X").then_some(Self { pid, start })
     }
 
-    /// Whether this very process is still there.
+    /// Whether this very process is still there, as far as anybody can tell.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        Self::find(self.pid) == Some(self)
+        self.state() != Liveness::Dead
+    }
+
+    fn state(self) -> Liveness {
+        match Self::look(self.pid) {
+            Ok(found) if found == Some(self) => Liveness::Alive,
+            Ok(_) => Liveness::Dead,
+            Err(_) => Liveness::Unknown,
+        }
     }
 }
 
@@ -81,8 +104,7 @@ pub fn ask_process(record: &Record) -> Option<Process> {
 #[must_use]
 pub(super) fn quick(record: &Record) -> Liveness {
     match record.process {
-        Some(process) if process.is_alive() => Liveness::Alive,
-        Some(_) => Liveness::Dead,
+        Some(process) => process.state(),
         // A hook that ran before the runtime, for a container that never came. A time ahead was written by a clock that
         // was wrong.
         None if record.is_of_a_hook() && Instant::now().since(record.created).saturating_abs() > unclaimed(record) => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, Ledger, SandboxId};
+use super::{Error, Ledger, SandboxId, gone, list};
 
 /// The hash that a container is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,20 @@ impl Ledger {
     /// The container's id, if it is one of ours. One system call.
     #[must_use]
     pub fn find(&self, key: &Key) -> Option<SandboxId> {
-        read_link(&self.dir.join("index").join(&key.0))
+        self.look_up(key).ok().flatten()
+    }
+
+    /// The same for those who may not take a container for somebody else's.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    pub fn look_up(&self, key: &Key) -> Result<Option<SandboxId>, Error> {
+        let path = self.dir.join("index").join(&key.0);
+        match fs::read_link(&path) {
+            Ok(target) => Ok(target.into_os_string().into_string().ok().and_then(|id| SandboxId::try_from(id).ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
     }
 
     /// Enters a container; an older entry under the same key is replaced only with `replace`.
@@ -72,7 +85,7 @@ impl Ledger {
             return Ok(None);
         }
         match read_link(&self.dir.join("claim").join(&key.0)) {
-            Some(holder) if holder != *id && self.sandbox(&holder).exists() => Ok(Some(holder)),
+            Some(holder) if holder != *id && self.knows(&holder) => Ok(Some(holder)),
             _ => self.link("claim", key, id, true).map(|_| None),
         }
     }
@@ -82,16 +95,17 @@ impl Ledger {
         self.unlink("claim", &Key(key.to_owned()), id);
     }
 
-    /// Removes entries and claims of containers whose directories are gone.
-    pub fn remove_dangling(&self) {
-        self.remove_dangling_shares();
+    /// Removes entries and claims of containers whose directories are gone. Says what it could not look at or remove.
+    pub fn remove_dangling(&self) -> Vec<Error> {
+        let mut problems = self.remove_dangling_shares();
         for kind in ["index", "claim"] {
-            for entry in fs::read_dir(self.dir.join(kind)).into_iter().flatten().flatten() {
-                if read_link(&entry.path()).is_some_and(|id| !self.sandbox(&id).exists()) {
-                    let _ = fs::remove_file(entry.path());
+            for path in list(&self.dir.join(kind), &mut problems) {
+                if read_link(&path).is_some_and(|id| !self.knows(&id)) {
+                    problems.extend(gone(fs::remove_file(&path)).map_err(Error::io(&path)).err());
                 }
             }
         }
+        problems
     }
 
     fn link(&self, kind: &str, key: &Key, id: &SandboxId, replace: bool) -> Result<bool, Error> {

@@ -75,6 +75,44 @@ impl Error {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<'_> {
         move |source| Self::Io { path: path.to_owned(), source }
     }
+
+    /// Whether something is simply not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// What was found, and what keeps from knowing whether it is all.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What there is.
+    pub found: Vec<T>,
+    /// What could not be read.
+    pub problems: Vec<Error>,
+}
+
+/// What is in the directory `dir`. One that is missing is empty.
+fn list(dir: &Path, problems: &mut Vec<Error>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let read = fs::read_dir(dir).and_then(|mut entries| {
+        entries.try_for_each(|entry| {
+            found.push(entry?.path());
+            Ok(())
+        })
+    });
+    problems.extend(read.map_err(Error::io(dir)).err().filter(|error| !error.is_missing()));
+    found
+}
+
+/// Whether there is something, or nobody can tell.
+fn exists(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The result of a removal, which a second one comes too late for.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// The random name of a container's directory.
@@ -133,6 +171,11 @@ impl Ledger {
         self.shard(id).join(id.as_str())
     }
 
+    /// Whether a container has a directory, or nobody can tell.
+    fn knows(&self, id: &SandboxId) -> bool {
+        exists(&self.sandbox(id))
+    }
+
     /// Containers are spread over 256 directories, so that looking at a few stays cheap.
     fn shard(&self, id: &SandboxId) -> PathBuf {
         self.dir.join("sandbox").join(&id.as_str()[..2])
@@ -184,11 +227,13 @@ impl Ledger {
         Some(dir)
     }
 
-    /// Whether somebody holds the directory `sandbox`.
+    /// Whether somebody holds the directory `sandbox`, or nobody can tell.
     #[must_use]
     pub fn is_held(&self, sandbox: &Path) -> bool {
-        let Ok(dir) = File::open(sandbox) else { return false };
-        rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err()
+        match File::open(sandbox) {
+            Ok(dir) => rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     /// Keeps others from changing what a container holds until the result is dropped.
@@ -199,10 +244,18 @@ impl Ledger {
         Some(dir)
     }
 
-    /// Every container's record. Unreadable ones are passed over: they are being made or removed.
+    /// Every container's record. What is missing is passed over: it is being made or removed.
     #[must_use]
-    pub fn records(&self) -> Vec<Record> {
-        self.sandboxes().filter_map(|path| Record::read(&path).ok()).collect()
+    pub fn records(&self) -> Found<Record> {
+        let Found { found, mut problems } = self.sandboxes();
+        let read = found.iter().map(|path| Record::read(path)).filter_map(|record| match record {
+            Ok(record) => Some(record),
+            Err(error) => {
+                problems.extend((!error.is_missing()).then_some(error));
+                None
+            }
+        });
+        Found { found: read.collect(), problems }
     }
 
     /// Where login programs have directories of their own, each named by the process that runs one.
@@ -222,8 +275,11 @@ impl Ledger {
     }
 
     /// Every container's directory.
-    pub fn sandboxes(&self) -> impl Iterator<Item = PathBuf> {
-        let shards = fs::read_dir(self.dir.join("sandbox")).into_iter().flatten().flatten();
-        shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten()).map(|entry| entry.path())
+    #[must_use]
+    pub fn sandboxes(&self) -> Found<PathBuf> {
+        let mut problems = Vec::new();
+        let shards = list(&self.dir.join("sandbox"), &mut problems);
+        let found = shards.iter().flat_map(|shard| list(shard, &mut problems)).collect();
+        Found { found, problems }
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::alive::quick;
-use super::{Key, Ledger, Liveness, Record, SandboxId};
+use super::{Error, Key, Ledger, Liveness, Record, SandboxId, gone};
 use crate::clock::Instant;
 
 /// Nothing younger is taken for left over, in seconds.
@@ -16,30 +16,37 @@ const A_FEW: usize = 4;
 
 /// Removes everything a container had: mountpoints that are still empty, its directory, its entry.
 /// Safe to call again.
-pub fn clean_up(ledger: &Ledger, record: &Record) {
-    for mountpoint in record.mountpoints.iter().rev() {
-        ledger.vacate(mountpoint, &record.id);
-    }
-    ledger.remove_shares(&record.id);
-    remove_sandbox(ledger, &record.id);
+///
+/// # Errors
+/// When something is left. Then the record is left too, and a sweep finishes it.
+pub fn clean_up(ledger: &Ledger, record: &Record) -> Result<(), Error> {
+    let vacated = record.mountpoints.iter().rev().map(|mountpoint| ledger.vacate(mountpoint, &record.id));
+    // One that stays does not keep the others, nor the secrets.
+    let outside = vacated.fold(Ok(()), Result::and).and(ledger.remove_shares(&record.id));
+    let removed = remove_sandbox(ledger, &record.id, outside);
     for claim in &record.claims {
         ledger.release(claim, &record.id);
     }
     let key = Key::new(&record.runtime, record.root.as_deref().map(str::as_ref), record.container.as_ref());
     ledger.leave(&key, &record.id);
+    removed
 }
 
 /// Removes a container's directory. The record goes last, so that what is interrupted can be
-/// finished.
-fn remove_sandbox(ledger: &Ledger, id: &SandboxId) {
+/// finished: by now, or after what is outside of it.
+fn remove_sandbox(ledger: &Ledger, id: &SandboxId, outside: Result<(), Error>) -> Result<(), Error> {
     let dir = ledger.sandbox(id);
+    let mut removed = outside;
     for part in ["env", crate::launch::HOST_FILE, "secrets", "files", "bundle"] {
         let path = dir.join(part);
-        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        let result = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        removed = removed.and(gone(result).map_err(Error::io(&path)));
     }
-    let _ = fs::remove_dir_all(&dir);
+    removed?;
+    gone(fs::remove_dir_all(&dir)).map_err(Error::io(&dir))?;
     // Fails while other containers share it.
     let _ = fs::remove_dir(ledger.shard(id));
+    Ok(())
 }
 
 /// Looks at a few containers beside `id` and removes those that are certainly gone. The ids are
@@ -63,6 +70,6 @@ fn reap(ledger: &Ledger, sandbox: &Path) -> Option<Record> {
         return None;
     }
     let record = Record::read(sandbox).ok().filter(|record| quick(record) == Liveness::Dead)?;
-    clean_up(ledger, &record);
+    clean_up(ledger, &record).ok()?;
     Some(record)
 }

@@ -4,15 +4,14 @@
 //! in every namespace when what it is mounted on is removed, so the first container's end must not
 //! remove what the second one still has a credential on: the last one removes it.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::{Error, Key, Ledger, SandboxId};
+use super::{Error, Key, Ledger, SandboxId, exists, gone};
 use crate::deliver::{self, Mountpoint};
 
 /// The file that says what was made, among links named after the users.
@@ -44,35 +43,51 @@ impl Ledger {
         entered().map_err(|source| {
             if !joined {
                 let _ = fs::remove_dir_all(&dir);
-                made.remove();
+                let _ = made.remove();
             }
             Error::Io { path: dir.clone(), source }.into()
         })
     }
 
-    /// Gives a mountpoint up; removes it when nobody else uses it.
-    pub fn vacate(&self, mountpoint: &Mountpoint, id: &SandboxId) {
-        let Some(key) = &mountpoint.key else { return };
-        let Ok(_lock) = self.lock_uses() else { return };
-        let dir = self.uses(key);
-        let _ = fs::remove_file(dir.join(id.as_str()));
-        let Ok(entries) = fs::read_dir(&dir) else {
-            // Interrupted before it was entered.
-            if !mountpoint.is_there() {
-                mountpoint.remove();
-            }
-            return;
-        };
-        let lives = |name: &OsStr| {
-            let user = name.to_str().and_then(|name| SandboxId::try_from(name.to_owned()).ok());
-            user.is_some_and(|user| self.sandbox(&user).exists())
-        };
-        if entries.flatten().any(|entry| lives(&entry.file_name())) {
-            return;
+    /// Gives a mountpoint up; removes it when nobody else uses it. Safe to call again.
+    ///
+    /// # Errors
+    /// When it is still there, or nobody can tell.
+    pub fn vacate(&self, mountpoint: &Mountpoint, id: &SandboxId) -> Result<(), Error> {
+        let Some(key) = &mountpoint.key else { return Ok(()) };
+        // Nothing is made before this is.
+        if !exists(&self.dir.join("use")) {
+            return Ok(());
         }
-        let made = fs::read(dir.join(MADE)).ok().and_then(|text| serde_json::from_slice::<Mountpoint>(&text).ok());
-        made.as_ref().unwrap_or(mountpoint).remove();
-        let _ = fs::remove_dir_all(&dir);
+        let _lock = self.lock_uses()?;
+        let dir = self.uses(key);
+        let remove = |made: &Mountpoint| made.remove().map_err(Error::io(&made.path()));
+        if !exists(&dir) {
+            // Interrupted before it was entered.
+            return if mountpoint.is_there() { Ok(()) } else { remove(mountpoint) };
+        }
+        if self.is_used(&dir, id).map_err(Error::io(&dir))? {
+            return gone(fs::remove_file(dir.join(id.as_str()))).map_err(Error::io(&dir));
+        }
+        let made = dir.join(MADE);
+        match fs::read(&made) {
+            Ok(text) => remove(serde_json::from_slice(&text).as_ref().unwrap_or(mountpoint))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => remove(mountpoint)?,
+            Err(error) => return Err(Error::io(&made)(error)),
+        }
+        gone(fs::remove_dir_all(&dir)).map_err(Error::io(&dir))
+    }
+
+    /// Whether a container other than `id` uses the mountpoint of `dir`.
+    fn is_used(&self, dir: &Path, id: &SandboxId) -> io::Result<bool> {
+        for entry in fs::read_dir(dir)? {
+            let name = entry?.file_name();
+            let user = name.to_str().and_then(|name| SandboxId::try_from(name.to_owned()).ok());
+            if user.is_some_and(|user| user != *id && self.knows(&user)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn uses(&self, key: &str) -> PathBuf {

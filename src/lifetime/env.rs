@@ -14,9 +14,13 @@ use crate::secret::Secret;
 /// the launcher's, which a container that is made but not started has still to read.
 pub(super) fn update(dir: &Path, change: impl Fn(&EnvVar) -> Option<EnvVar>) -> Result<(), Error> {
     let path = dir.join("env");
-    if let Ok(now) = fs::read(&path).map(Secret::new) {
-        let vars: Vec<EnvVar> = launch::read_file(now.expose()).iter().filter_map(&change).collect();
-        write(&path, &vars).map_err(at(&path))?;
+    match fs::read(&path).map(Secret::new) {
+        Ok(now) => {
+            let vars: Vec<EnvVar> = launch::read_file(now.expose()).iter().filter_map(&change).collect();
+            write(&path, &vars).map_err(at(&path))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(at(&path)(error)),
     }
     let path = dir.join(launch::HOST_FILE);
     match fs::read(&path).map(Secret::new) {

@@ -18,7 +18,8 @@ pub fn memory_file(name: &str, content: &[u8], preserved: u32) -> io::Result<Own
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         // Kernels before 6.3 do not know NOEXEC_SEAL.
-        .or_else(|_| rustix::fs::memfd_create(name, flags))?;
+        .or_else(|_| rustix::fs::memfd_create(name, flags))
+        .map_err(|error| io::Error::other(format!("memfd_create: {}", io::Error::from(error))))?;
     let mut rest = content;
     while !rest.is_empty() {
         match rustix::io::write(&file, rest) {

@@ -113,8 +113,14 @@ fn wait(child: libc::pid_t, set: &libc::sigset_t) -> Ended {
             continue;
         }
         let mut status = 0;
-        // SAFETY: `child` is ours, `status` is a valid place.
-        let waited = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+        let waited = loop {
+            // SAFETY: `child` is ours, `status` is a valid place.
+            let waited = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+            // The signal for its end has been taken; no other one would come.
+            if waited != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break waited;
+            }
+        };
         if waited == child {
             if libc::WIFEXITED(status) {
                 return Ended::Exited(libc::WEXITSTATUS(status));

@@ -79,7 +79,7 @@ fn delivered_before(ledger: &Ledger, state: &State) -> anyhow::Result<Option<Rec
         state.bundle.display(),
         state.id
     );
-    ledger::clean_up(ledger, &record);
+    let _ = ledger::clean_up(ledger, &record);
     Ok(None)
 }
 
@@ -176,7 +176,7 @@ fn deliver_now(hook: &Hook, ledger: &Ledger, state: &State, settings: &mut audit
             return Ok(());
         }
         // It does not start, and not every runtime calls poststop then.
-        ledger::clean_up(ledger, &before);
+        let _ = ledger::clean_up(ledger, &before);
         let _ = Entry::of(Event::Cleaned, &before).because("it does not start").write(&hook.site.state, &before.audit);
         return Err(two_ways(&before, &asked));
     }
@@ -195,7 +195,7 @@ fn mount(hook: &Hook, ledger: &Ledger, state: &State, spec: &Spec<'_>, mut prepa
     let rootfs = spec.rootfs(&state.bundle);
     // Before the container gets it: there may be no delivery without a line about it.
     if let Err(error) = Entry::of(Event::Delivered, &record).write(&hook.site.state, &record.audit) {
-        ledger::clean_up(ledger, &record);
+        let _ = ledger::clean_up(ledger, &record);
         return Err(error.into());
     }
     let done = deliver::into_container::mount_all(state.pid, &rootfs, &prepared.plan.change.mounts)
@@ -203,7 +203,7 @@ fn mount(hook: &Hook, ledger: &Ledger, state: &State, spec: &Spec<'_>, mut prepa
         .and_then(|()| Ok(record.write(&prepared.plan.dir)?))
         .and_then(|()| Ok(ledger.enter(&key(state), &record.id, true)?));
     if done.is_err() {
-        ledger::clean_up(ledger, &record);
+        let _ = ledger::clean_up(ledger, &record);
     }
     done?;
     audit::gone(&ledger::reap_some(ledger, &record.id), &hook.site.state);

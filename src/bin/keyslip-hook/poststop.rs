@@ -18,7 +18,7 @@ pub fn run(hook: &Hook) -> anyhow::Result<()> {
     // Another container's name in the annotation is nobody's permission to remove what it has.
     if record.container == state.id && !lives_on(&record) {
         ledger.leave(&create_runtime::key(&state), &id);
-        ledger::clean_up(&ledger, &record);
+        let _ = ledger::clean_up(&ledger, &record);
         let _ = Entry::of(Event::Cleaned, &record).write(&hook.site.state, &record.audit);
     }
     Ok(())

@@ -70,7 +70,7 @@ fn changed(hook: &Hook, text: &str, settings: &mut audit::Settings) -> anyhow::R
     deliver::carry_out(&mut prepared.plan, &ledger, &mut prepared.record)?;
     // What is delivered has no container yet; nobody else knows its name.
     if let Err(error) = Entry::of(Event::Delivered, &prepared.record).write(&hook.site.state, settings) {
-        ledger::clean_up(&ledger, &prepared.record);
+        let _ = ledger::clean_up(&ledger, &prepared.record);
         return Err(error.into());
     }
     audit::gone(&ledger::reap_some(&ledger, &prepared.record.id), &hook.site.state);

@@ -102,7 +102,7 @@ fn start(
 fn is_free(ledger: &Ledger, key: &Key) -> bool {
     let Some(id) = ledger.find(key) else { return true };
     match Record::read(&ledger.sandbox(&id)) {
-        Ok(record) if ledger::liveness(ledger, &record) == Liveness::Dead => ledger::clean_up(ledger, &record),
+        Ok(record) if ledger::liveness(ledger, &record) == Liveness::Dead => drop(ledger::clean_up(ledger, &record)),
         Ok(_) => return false,
         Err(_) => ledger.leave(key, &id),
     }
@@ -142,7 +142,7 @@ fn deliver_and_create(
     let _held = ledger.hold(&record.id);
     // Before the runtime gets it: there may be no delivery without a line about it.
     if let Err(error) = Entry::of(Event::Delivered, &record).write(&site.state, &record.audit) {
-        ledger::clean_up(&ledger, &record);
+        let _ = ledger::clean_up(&ledger, &record);
         return Err(error.into());
     }
     let foreground = ends_with_the_call(&shim.call);
@@ -150,7 +150,7 @@ fn deliver_and_create(
     let outcome = hand_over(shim, &ledger, bundle, spec, plan, &mut record);
     let started = matches!(outcome, Ok(sys::Ended::Exited(0)));
     if foreground || !started {
-        ledger::clean_up(&ledger, &record);
+        let _ = ledger::clean_up(&ledger, &record);
     }
     if foreground {
         let _ = Entry::of(Event::Cleaned, &record).write(&site.state, &record.audit);

@@ -45,7 +45,7 @@ pub fn after_checkpoint(shim: &Shim<'_>) -> anyhow::Result<i32> {
 }
 
 fn clean_up(ledger: &Ledger, record: &Record) {
-    ledger::clean_up(ledger, record);
+    let _ = ledger::clean_up(ledger, record);
     if let Ok(site) = Site::here(std::env::var_os("HOME").as_ref().map(Path::new)) {
         let _ = Entry::of(Event::Cleaned, record).write(&site.state, &record.audit);
     }
@@ -56,7 +56,7 @@ fn several(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let (ledger, ..) = shim.place()?;
     sys::keep_only(Need::CleanUp);
     let ended = shim.supervise(shim.call.argv())?;
-    for record in ledger.records() {
+    for record in ledger.records().found {
         if record.runtime == shim.installed.real && ledger::liveness(&ledger, &record) == Liveness::Dead {
             clean_up(&ledger, &record);
         }

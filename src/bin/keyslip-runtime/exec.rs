@@ -3,9 +3,11 @@
 //! memory.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use keyslip::ledger::Record;
 use keyslip::oci::{self, EnvVar, Process, process_with_env};
 use keyslip::sys::Need;
@@ -17,9 +19,13 @@ use crate::{Shim, exec_options};
 pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     let Some(container) = shim.call.container() else { return shim.pass() };
     let (ledger, key, root) = shim.place()?;
-    let Some(id) = ledger.find(&key) else { return shim.pass() };
+    let Some(id) = ledger.look_up(&key)? else { return shim.pass() };
     let dir = ledger.sandbox(&id);
-    let Ok(record) = Record::read(&dir) else { return shim.pass() };
+    // A process must not do without its variables because they could not be read.
+    let record = match Record::read(&dir) {
+        Err(error) if error.is_missing() => return shim.pass(),
+        other => other?,
+    };
     // What a container left that is gone is not for another of the same name.
     let is_gone = record.process.is_some_and(|process| !process.is_alive());
     if is_gone || record.agents.iter().all(|agent| agent.env.is_empty()) {
@@ -27,7 +33,7 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     }
     sys::conceal();
     sys::keep_only(Need::Read);
-    let stored = Zeroizing::new(fs::read(dir.join("env")).unwrap_or_default());
+    let stored = variables(&dir.join("env"))?;
     match shim.call.process() {
         Some(path) => {
             let text = oci::read(path)?;
@@ -47,7 +53,10 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
 /// A bare `runc exec ID COMMAND`: the runtime would take the process from the bundle, which holds no
 /// values, or crun from its own copy, which holds old ones. It gets a process file instead.
 fn by_options(shim: &Shim<'_>, config: &Path, record: &Record, stored: &[u8]) -> anyhow::Result<i32> {
-    let Some(base) = oci::read(config).ok().map(Zeroizing::new) else { return shim.pass() };
+    let base = match oci::read(config).map(Zeroizing::new) {
+        Err(_) if !config.exists() => return shim.pass(),
+        other => other?,
+    };
     let spec = oci::Spec::parse(&base, config)?;
     let ours = |name: &str| record.agents.iter().any(|agent| agent.env.iter().any(|env| env == name));
     let Some(described) = exec_options::describe(&shim.call, &spec.process, ours)? else { return shim.pass() };
@@ -56,6 +65,14 @@ fn by_options(shim: &Shim<'_>, config: &Path, record: &Record, stored: &[u8]) ->
     let text = process_with_env(&process, &missing(&process, stored));
     let file = sys::memory_file("process.json", &text, shim.call.preserved())?;
     shim.pass_with(&shim.call.exec_with_process(&descriptor(&file), exec_options::KEPT))
+}
+
+/// What the container's directory keeps for processes that are started later.
+fn variables(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Zeroizing::default()),
+        other => Ok(Zeroizing::new(other.with_context(|| path.display().to_string())?)),
+    }
 }
 
 fn descriptor(file: &impl AsRawFd) -> PathBuf {

@@ -77,7 +77,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
         .and_then(|()| with_hooks(&changed, &hook, site))
         .and_then(|text| replace(&path, &text));
     if let Err(error) = written {
-        ledger::clean_up(&ledger, &prepared.record);
+        let _ = ledger::clean_up(&ledger, &prepared.record);
         return Err(error);
     }
     for warning in &prepared.record.warnings {

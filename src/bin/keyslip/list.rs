@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use keyslip::ledger::{Ledger, Liveness, Record, Status, liveness};
+use keyslip::ledger::{Found, Ledger, Liveness, Record, Status, liveness};
 use keyslip::site::Site;
 use serde::Serialize;
 
@@ -19,11 +19,12 @@ pub struct Sandbox {
 }
 
 /// Every container, the oldest first.
-pub fn sandboxes(site: &Site) -> Vec<Sandbox> {
+pub fn sandboxes(site: &Site) -> Found<Sandbox> {
     let ledger = Ledger::at(&site.runtime);
-    let mut records = ledger.records();
+    let Found { found: mut records, problems } = ledger.records();
     records.sort_by(|one, two| (one.created, &one.id).cmp(&(two.created, &two.id)));
-    records.into_iter().map(|record| Sandbox { state: state(&ledger, &record), record }).collect()
+    let found = records.into_iter().map(|record| Sandbox { state: state(&ledger, &record), record }).collect();
+    Found { found, problems }
 }
 
 fn state(ledger: &Ledger, record: &Record) -> &'static str {
@@ -36,15 +37,16 @@ fn state(ledger: &Ledger, record: &Record) -> &'static str {
 }
 
 pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
-    let sandboxes = sandboxes(site);
+    let Found { found: sandboxes, problems } = sandboxes(site);
+    let unread = output::unread(&problems);
     if format.json {
         output::json(&sandboxes)?;
-    } else if sandboxes.is_empty() {
+    } else if sandboxes.is_empty() && !unread {
         println!("no container holds a credential");
     } else {
         print(&sandboxes);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if unread { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Prints containers as a table, then their warnings.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use keyslip::audit::{self, Entry, Event};
 use keyslip::config;
-use keyslip::ledger::{Ledger, Liveness, Record, liveness};
+use keyslip::ledger::{Found, Ledger, Liveness, Record, liveness};
 use keyslip::lifetime::{self, Change, Revoked, Synced};
 use keyslip::names::AgentRef;
 use keyslip::site::Site;
@@ -32,17 +32,20 @@ pub struct RevokeArgs {
     format: Format,
 }
 
-fn live(ledger: &Ledger) -> Vec<Record> {
-    ledger.records().into_iter().filter(|record| liveness(ledger, record) != Liveness::Dead).collect()
+fn live(ledger: &Ledger) -> Found<Record> {
+    let mut records = ledger.records();
+    records.found.retain(|record| liveness(ledger, record) != Liveness::Dead);
+    records
 }
 
 /// Brings the store's state into every container that runs, and says so.
 pub fn sync(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
-    let results = sync_all(site)?;
-    let failed = results.iter().any(|synced| !synced.problems.is_empty());
+    let Found { found: results, problems } = sync_all(site)?;
+    let unread = output::unread(&problems);
+    let failed = unread || results.iter().any(|synced| !synced.problems.is_empty());
     if format.json {
         output::json(&results)?;
-    } else if results.is_empty() {
+    } else if results.is_empty() && !unread {
         println!("no container holds a credential");
     } else {
         print_synced(&results);
@@ -62,14 +65,21 @@ fn sync_one(
 }
 
 /// Brings the store's state into every container that runs.
-pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
+pub fn sync_all(site: &Site) -> anyhow::Result<Found<Synced>> {
     let config = config::load(&site.config)?;
     let ledger = Ledger::at(&site.runtime);
     let mut results: Vec<Synced> = Vec::new();
-    for record in live(&ledger) {
+    let Found { found, mut problems } = live(&ledger);
+    for record in found {
         // What another command has just changed is read again.
         let _changing = ledger.change(&record.id);
-        let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
+        let mut record = match Record::read(&ledger.sandbox(&record.id)) {
+            Ok(record) => record,
+            Err(error) => {
+                problems.extend((!error.is_missing()).then_some(error));
+                continue;
+            }
+        };
         let synced = sync_one(&ledger, &mut record, &config, site).unwrap_or_else(|error| Synced {
             container: record.container.clone(),
             problems: vec![error.to_string()],
@@ -80,7 +90,7 @@ pub fn sync_all(site: &Site) -> anyhow::Result<Vec<Synced>> {
         }
         results.push(synced);
     }
-    Ok(results)
+    Ok(Found { found: results, problems })
 }
 
 /// Prints what became of containers.
@@ -113,7 +123,8 @@ pub fn print_synced(results: &[Synced]) {
 /// Takes credentials away from containers that run.
 pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
     let ledger = Ledger::at(&site.runtime);
-    let mut records = live(&ledger);
+    let Found { found: mut records, problems } = live(&ledger);
+    let unread = output::unread(&problems);
     if let Some(prefix) = &args.which.container {
         records.retain(|record| record.container.starts_with(prefix.as_str()));
         let exact = records.iter().any(|record| record.container == *prefix);
@@ -131,12 +142,12 @@ pub fn revoke(args: &RevokeArgs, site: &Site) -> anyhow::Result<ExitCode> {
     }
     if args.format.json {
         output::json(&done.results)?;
-    } else if done.results.is_empty() {
+    } else if done.results.is_empty() && !unread {
         println!("no container that runs holds it");
     } else {
         print_revoked(&done.results);
     }
-    Ok(if done.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if done.problems.is_empty() && !unread { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What was taken away, and where that failed.
@@ -147,19 +158,28 @@ pub struct Done {
 
 /// Takes a login away from every container that holds it.
 pub fn revoke_login(ledger: &Ledger, login: &AgentRef, site: &Site) -> Done {
-    let mut records = live(ledger);
+    let Found { found: mut records, problems } = live(ledger);
     // What the host's own client has logged in with is not this login, whatever its name.
     records.retain(|record| {
         record.agents.iter().any(|agent| agent.held() == *login && agent.origin != Some(Origin::HostLogin))
     });
-    revoke_from(ledger, records, |name| name == Some(login), site)
+    let mut done = revoke_from(ledger, records, |name| name == Some(login), site);
+    done.problems.extend(problems.iter().map(ToString::to_string));
+    done
 }
 
 fn revoke_from(ledger: &Ledger, records: Vec<Record>, wanted: impl Fn(Option<&AgentRef>) -> bool, site: &Site) -> Done {
     let mut done = Done { results: Vec::new(), problems: Vec::new() };
     for record in records {
         let _changing = ledger.change(&record.id);
-        let Ok(mut record) = Record::read(&ledger.sandbox(&record.id)) else { continue };
+        let mut record = match Record::read(&ledger.sandbox(&record.id)) {
+            Ok(record) => record,
+            Err(error) if error.is_missing() => continue,
+            Err(error) => {
+                done.problems.push(format!("{:.24}: {error}", record.container));
+                continue;
+            }
+        };
         let before = record.clone();
         // One container must not keep the others from being revoked.
         let revoked = match lifetime::revoke(ledger, &mut record, &wanted) {
@@ -209,10 +229,13 @@ pub fn sweep(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     let swept = lifetime::sweep(&Ledger::at(&site.runtime), |record| {
         audit::gone(std::slice::from_ref(record), &site.state);
     });
+    for problem in &swept.problems {
+        eprintln!("keyslip: left for the next sweep: {}", output::plain(problem));
+    }
     if format.json {
         output::json(&swept)?;
     } else {
         println!("removed {}, alive {}, left for later {}", swept.removed, swept.alive, swept.left);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if swept.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

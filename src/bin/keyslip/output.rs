@@ -17,6 +17,14 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tells what keeps from knowing all. Whoever has asked must not take the rest for all there is.
+pub fn unread(problems: &[keyslip::ledger::Error]) -> bool {
+    for problem in problems {
+        eprintln!("keyslip: containers may be missing here: {}", plain(&problem.to_string()));
+    }
+    !problems.is_empty()
+}
+
 /// A text of a container's, without what would steer a terminal.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

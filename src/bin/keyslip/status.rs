@@ -7,6 +7,7 @@ use keyslip::agent;
 use keyslip::audit::{Problem, problems};
 use keyslip::clock::DAY;
 use keyslip::config;
+use keyslip::ledger::Found;
 use keyslip::site::Site;
 use keyslip::source::store_of;
 use keyslip::sys::is_memory_backed;
@@ -34,7 +35,8 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     let config = config::load(&site.config)?;
     let store = store_of(&config, site)?;
     let logins = auth::logins(&config, &store, site)?;
-    let containers = list::sandboxes(site);
+    let Found { found: containers, problems: missing } = list::sandboxes(site);
+    let exit = if output::unread(&missing) { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     let next = next_steps(&logins, &containers, &site.runtime);
     let report = Report {
         configuration: site.config_file(),
@@ -47,7 +49,7 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     };
     if format.json {
         output::json(&report)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(exit);
     }
     let missing = |path: &Path| if path.exists() { "" } else { " (not there)" };
     for (what, path) in
@@ -76,7 +78,7 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     for step in &report.next {
         println!("next: {step}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit)
 }
 
 fn next_steps(logins: &[Login], containers: &[Sandbox], runtime: &Path) -> Vec<String> {

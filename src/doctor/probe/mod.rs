@@ -219,7 +219,7 @@ impl<'a> Bench<'a> {
 
 /// The records of containers that were given the value of a probe.
 fn held(ledger: &Ledger) -> Vec<Record> {
-    let mut records = ledger.records();
+    let mut records = ledger.records().found;
     records.retain(|record| record.agents.iter().any(|it| it.agent.as_str() == AGENT));
     records
 }
@@ -228,8 +228,8 @@ impl Drop for Bench<'_> {
     fn drop(&mut self) {
         // Where the engine did not say that they have ended.
         let ledger = Ledger::at(&self.around.site.runtime);
-        held(&ledger).iter().for_each(|record| clean_up(&ledger, record));
-        ledger.remove_dangling();
+        held(&ledger).iter().for_each(|record| drop(clean_up(&ledger, record)));
+        let _ = ledger.remove_dangling();
         let custody = Custody::new(self.store, self.around.config, self.around.site);
         let _ = custody.remove(&agent(), &Account::default());
         // Nobody else holds it, for this is the only probe.

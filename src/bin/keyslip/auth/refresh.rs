@@ -9,7 +9,7 @@ use keyslip::agent::Definition;
 use keyslip::audit::{Entry, Event};
 use keyslip::clock::{Instant, span};
 use keyslip::config::Config;
-use keyslip::ledger::Fingerprinter;
+use keyslip::ledger::{Fingerprinter, Found};
 use keyslip::lifetime::{Change, Synced};
 use keyslip::names::{Account, AgentName, AgentRef};
 use keyslip::renew::{self, Http, Job, Limits, Outcome, Vault};
@@ -80,8 +80,9 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     }
     // A thread that looks up a name, or one of a keyring's, may still be there.
     keyslip::sys::own_directories();
-    let containers = live::sync_all(site)?;
-    let failed = logins.iter().any(|login| login.problem.is_some())
+    let Found { found: containers, problems } = live::sync_all(site)?;
+    let failed = output::unread(&problems)
+        || logins.iter().any(|login| login.problem.is_some())
         || containers.iter().any(|synced| !synced.problems.is_empty());
     if args.format.json {
         output::json(&Report { logins, containers })?;
