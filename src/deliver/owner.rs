@@ -1,17 +1,22 @@
 //! Who in the container owns what is delivered, and where their home is.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use super::Error;
-use super::tree::{Found, Tree};
+use super::tree::{self, Found, Tree};
 use crate::oci::{IdMap, Spec};
 use crate::site::{User, parse_passwd};
 
 /// How much of an image's `/etc/passwd` is read; an image may make it as long as it likes.
 const LONGEST_PASSWD: u64 = 1 << 20;
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 /// A user of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,26 +71,35 @@ impl Owner {
 /// Looks into the container's own `/etc/passwd`, if it is a regular file in the image.
 ///
 /// # Errors
-/// When the list is there and cannot be read, or the user is not in the part that is read: the runtimes read it, and may
-/// find another home directory.
+/// When the system fails while the list is read, or the user is not in the part that is read: the runtimes read it, and
+/// may find another home directory.
 fn look_up(tree: &Tree, wanted: impl Fn(&str, u32) -> bool) -> Result<Option<User>, Error> {
-    // Links in circles and the like are no list; that the walk itself failed is another matter.
+    let failed = |source| Error::from(tree::Error::Io { path: PathBuf::from("/etc/passwd"), source });
     let place = match tree.walk(Path::new("/etc/passwd")) {
-        Err(error @ Error::Io { .. }) => return Err(error),
+        Err(tree::Error::Io { source, .. }) if is_the_systems(source) => return Err(failed(source)),
         walked => walked.ok(),
     };
     let Some(handle) = place.filter(|place| place.found == Found::File).and_then(|place| place.handle) else {
         return Ok(None);
     };
     // The handle was opened without following links and is a regular file; this opens that file.
-    let unreadable = |source| Error::Io { path: PathBuf::from("/etc/passwd"), source };
-    let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).map_err(unreadable)?;
-    let is_longer = file.metadata().map_err(unreadable)?.len() > LONGEST_PASSWD;
+    let file = match rustix::fs::open(format!("/proc/self/fd/{}", handle.as_raw_fd()), READ, Mode::empty()) {
+        Err(source) if is_the_systems(source) => return Err(failed(source)),
+        Err(_) => return Ok(None),
+        Ok(file) => File::from(file),
+    };
+    let failed = |error: io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    let is_longer = file.metadata().map_err(failed)?.len() > LONGEST_PASSWD;
     for line in BufReader::new(file.take(LONGEST_PASSWD)).split(b'\n') {
-        let line = String::from_utf8(line.map_err(unreadable)?).ok();
+        let line = String::from_utf8(line.map_err(failed)?).ok();
         if let Some(user) = line.and_then(|line| parse_passwd(&line, &wanted)) {
             return Ok(Some(user));
         }
     }
     if is_longer { Err(Error::LongPasswd) } else { Ok(None) }
+}
+
+/// Whether it says that the system is at its limits, and nothing of the image.
+fn is_the_systems(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO)
 }

@@ -236,9 +236,8 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
         ("shim", format!("$BARE/crun create --bundle {bundle} k || true")),
         (
             "hook",
-            format!(
-                "/usr/libexec/keyslip/keyslip-hook precreate --engine podman --home $HOME <$W/mapped.json >/dev/null"
-            ),
+            "/usr/libexec/keyslip/keyslip-hook precreate --engine podman --home $HOME <$W/mapped.json >/dev/null"
+                .to_owned(),
         ),
     ] {
         user(&script);

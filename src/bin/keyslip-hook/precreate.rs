@@ -9,7 +9,7 @@ use keyslip::audit::{self, Entry, Event};
 use keyslip::config;
 use keyslip::deliver::{self, EnvWay};
 use keyslip::journal::{Journal, sentence};
-use keyslip::ledger::{self, Ledger};
+use keyslip::ledger::{self, Ledger, Record};
 use keyslip::oci::{self, Spec};
 use keyslip::pipeline::{self, Input};
 use zeroize::Zeroizing;
@@ -19,18 +19,33 @@ use crate::Hook;
 pub fn run(hook: &Hook) -> anyhow::Result<()> {
     let text = crate::standard_input()?;
     let mut settings = audit::Settings::default();
-    let result = changed(hook, &text, &mut settings);
+    let result = changed(hook, &text, &mut settings).and_then(|changed| hand_over(hook, &text, changed.as_ref()));
     if let Err(error) = &result {
         let event = error.downcast_ref().map_or(Event::Failed, pipeline::Error::event);
         hook.note(event, "", Some(&sentence(error.chain())), &settings);
     }
-    let out = result?;
-    let out = out.as_ref().map_or(text.as_bytes(), |out| out.as_slice());
-    std::io::stdout().write_all(out).context("cannot write the specification to standard output")
+    result
+}
+
+/// What is prepared for the container, and the specification that asks for it.
+struct Changed {
+    spec: Zeroizing<Vec<u8>>,
+    record: Record,
+}
+
+/// Gives the engine the specification. A container whose specification does not get there has nothing prepared for it.
+fn hand_over(hook: &Hook, text: &str, changed: Option<&Changed>) -> anyhow::Result<()> {
+    let out = changed.map_or(text.as_bytes(), |changed| changed.spec.as_slice());
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(out).and_then(|()| stdout.flush());
+    if let (Err(_), Some(changed)) = (&written, changed) {
+        let _ = ledger::clean_up(&Ledger::at(&hook.site.runtime), &changed.record);
+    }
+    written.context("cannot write the specification to standard output")
 }
 
 /// The changed specification, if anything changes. Leaves what the configuration says of the audit log in `settings`.
-fn changed(hook: &Hook, text: &str, settings: &mut audit::Settings) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+fn changed(hook: &Hook, text: &str, settings: &mut audit::Settings) -> anyhow::Result<Option<Changed>> {
     if !oci::mentions_us(text) {
         return Ok(None);
     }
@@ -74,5 +89,5 @@ fn changed(hook: &Hook, text: &str, settings: &mut audit::Settings) -> anyhow::R
         return Err(error.into());
     }
     audit::gone(&ledger::reap_some(&ledger, &prepared.record.id), &hook.site.state);
-    Ok(Some(prepared.plan.change.apply(&spec, None)))
+    Ok(Some(Changed { spec: prepared.plan.change.apply(&spec, None), record: prepared.record }))
 }
