@@ -67,10 +67,18 @@ impl Process {
         self.state() != Liveness::Dead
     }
 
+    /// Whether this very process is still there.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn check(self) -> io::Result<bool> {
+        Ok(Self::look(self.pid)? == Some(self))
+    }
+
     fn state(self) -> Liveness {
-        match Self::look(self.pid) {
-            Ok(found) if found == Some(self) => Liveness::Alive,
-            Ok(_) => Liveness::Dead,
+        match self.check() {
+            Ok(true) => Liveness::Alive,
+            Ok(false) => Liveness::Dead,
             Err(_) => Liveness::Unknown,
         }
     }

@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use keyslip::ledger::Record;
-use keyslip::oci::{self, EnvVar, Process, process_with_env};
+use keyslip::ledger::{Process, Record};
+use keyslip::oci::{self, EnvVar, process_with_env};
 use keyslip::sys::Need;
 use keyslip::{launch, sys};
 use zeroize::Zeroizing;
@@ -27,8 +27,8 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
         other => other?,
     };
     // What a container left that is gone is not for another of the same name.
-    let is_gone = record.process.is_some_and(|process| !process.is_alive());
-    if is_gone || record.agents.iter().all(|agent| agent.env.is_empty()) {
+    let is_there = record.process.map_or(Ok(true), Process::check).context("the container's process")?;
+    if !is_there || record.agents.iter().all(|agent| agent.env.is_empty()) {
         return shim.pass();
     }
     sys::conceal();
@@ -37,7 +37,7 @@ pub fn run(shim: &Shim<'_>) -> anyhow::Result<i32> {
     match shim.call.process() {
         Some(path) => {
             let text = oci::read(path)?;
-            let process = Process::parse(&text, path)?;
+            let process = oci::Process::parse(&text, path)?;
             let text = process_with_env(&process, &missing(&process, &stored));
             let file = sys::memory_file("process.json", &text, shim.call.preserved())?;
             shim.pass_with(&shim.call.with_process(&descriptor(&file)))
@@ -61,7 +61,7 @@ fn by_options(shim: &Shim<'_>, config: &Path, record: &Record, stored: &[u8]) ->
     let ours = |name: &str| record.agents.iter().any(|agent| agent.env.iter().any(|env| env == name));
     let Some(described) = exec_options::describe(&shim.call, &spec.process, ours)? else { return shim.pass() };
     let text = std::str::from_utf8(&described)?;
-    let process = Process::parse(text, config)?;
+    let process = oci::Process::parse(text, config)?;
     let text = process_with_env(&process, &missing(&process, stored));
     let file = sys::memory_file("process.json", &text, shim.call.preserved())?;
     shim.pass_with(&shim.call.exec_with_process(&descriptor(&file), exec_options::KEPT))
@@ -80,7 +80,7 @@ fn descriptor(file: &impl AsRawFd) -> PathBuf {
 }
 
 /// The stored variables that the process does not set itself.
-fn missing(process: &Process<'_>, stored: &[u8]) -> Vec<EnvVar> {
+fn missing(process: &oci::Process<'_>, stored: &[u8]) -> Vec<EnvVar> {
     let mut vars = launch::read_file(stored);
     vars.retain(|var| process.variable(var.name.as_str()).is_none());
     vars
