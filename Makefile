@@ -22,7 +22,7 @@ help:
 	@echo 'make test-youki youki, which is built for it first (15 minutes)'
 	@echo 'make lint       rustfmt, clippy, cargo-deny'
 	@echo 'make fuzz-smoke each fuzz target for a minute'
-	@echo 'make bench      instruction counts of the static programs'
+	@echo 'make bench      instruction counts of the static programs, and what they cost beside others'
 	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
 
 setup:
@@ -69,6 +69,7 @@ fuzz-smoke: setup
 
 bench: setup build
 	@benches/instructions
+	@benches/compare $(ROUNDS)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,system user)

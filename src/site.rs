@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// On whose behalf this process acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,19 +107,24 @@ pub fn runtime_dir(whose: Whose) -> PathBuf {
     }
 }
 
-/// On whose behalf this process acts.
+/// On whose behalf this process acts. It is asked of the kernel once.
 ///
 /// # Errors
 /// When `/proc` does not tell.
 pub fn whose() -> io::Result<Whose> {
+    static ROOTLESS: OnceLock<Option<u32>> = OnceLock::new();
     let uid = rustix::process::geteuid().as_raw();
     if uid != 0 {
         return Ok(Whose::User(uid));
     }
-    Ok(match rootless(&fs::read_to_string("/proc/self/uid_map")?) {
-        Some(uid) => Whose::User(uid),
-        None => Whose::System,
-    })
+    let known = match ROOTLESS.get() {
+        Some(known) => *known,
+        None => *ROOTLESS.get_or_init({
+            let found = rootless(&fs::read_to_string("/proc/self/uid_map")?);
+            move || found
+        }),
+    };
+    Ok(known.map_or(Whose::System, Whose::User))
 }
 
 /// A rootless engine maps uid 0, alone, to its user; anything else is a root of its own.

@@ -90,7 +90,10 @@ fn steps(plan: &mut Plan, ledger: &Ledger, record: &mut Record, id: &SandboxId) 
         }
     }
     record.warnings.extend(plan.warnings.iter().cloned());
-    record.write(&plan.dir)?;
+    // It was written as it is, but for these.
+    if !record.claims.is_empty() || !plan.warnings.is_empty() {
+        record.write(&plan.dir)?;
+    }
     Ok(())
 }
 

@@ -187,7 +187,8 @@ impl Tree {
             if here.found != Found::Directory && here.found != Found::Missing {
                 return Err(Error::NotADirectory { path: join(&steps, OsStr::new("")), wanted: path.to_owned() });
             }
-            if let Some(mount) = self.mounts.iter().rev().find(|mount| mount.path == target) {
+            // Both are made by `join`, so equal paths are equal texts.
+            if let Some(mount) = self.mounts.iter().rev().find(|mount| mount.path.as_os_str() == target.as_os_str()) {
                 let (base, handle, found) = (mount.base.clone(), mount.handle.clone(), mount.found);
                 steps.push(Step { name, base, base_depth: steps.len(), handle, found });
                 continue;
@@ -248,9 +249,15 @@ fn place(steps: &[Step]) -> Place {
 
 /// The path of `name` in the directory that `steps` lead to.
 fn join(steps: &[Step], name: &OsStr) -> PathBuf {
-    let mut path = PathBuf::from("/");
-    path.extend(steps.iter().map(|step| step.name.as_os_str()).chain([name]).filter(|part| !part.is_empty()));
-    path
+    let mut path = OsString::new();
+    for part in steps.iter().map(|step| step.name.as_os_str()).chain([name]).filter(|part| !part.is_empty()) {
+        path.push("/");
+        path.push(part);
+    }
+    if path.is_empty() {
+        path.push("/");
+    }
+    path.into()
 }
 
 fn names(path: &OsStr) -> VecDeque<OsString> {

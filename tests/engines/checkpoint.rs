@@ -93,7 +93,11 @@ fn a_checkpoint_that_podman_keeps_can_be_restored_again() {
     let Some(podman) = WithCriu::new("checkpoint-keep") else { return };
     for runtime in RUNTIMES {
         podman.lab.login("claude", &podman.token);
-        podman.ok(&format!("podman --runtime {runtime} run -d --name c {ASKS} bb sleep 1000"));
+        // What is in its memory is of interest, so it has to be there.
+        podman.ok(&format!(
+            "podman --runtime {runtime} run -d --name c {ASKS} bb sleep 1000
+            until grep -q ^sleep /proc/$(podman inspect c --format '{{{{.State.Pid}}}}')/cmdline; do sleep 0.02; done"
+        ));
         for mark in ["NEW", "NEXT"] {
             podman.ok("podman container checkpoint --keep c");
             let holds = podman.lab.leaks(&["/var/lib/containers"], &podman.token);
