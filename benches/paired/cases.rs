@@ -51,9 +51,12 @@ fn work(commands: &[String]) -> Work {
     Work::of(commands.iter().map(|command| words(command)).collect())
 }
 
-/// `create` and `delete --force` of the bundle `$W/BUNDLE`.
+/// `create` and `delete --force` of the bundle `$W/fs/BUNDLE`.
 fn create(runtime: &str, bundle: &str) -> Work {
-    work(&[format!("{runtime} create --bundle $W/{bundle} --pid-file $W/pid k"), format!("{runtime} delete --force k")])
+    work(&[
+        format!("{runtime} create --bundle $W/fs/{bundle} --pid-file $W/pid k"),
+        format!("{runtime} delete --force k"),
+    ])
 }
 
 /// A command that is passed on, for the container `live`.
@@ -63,7 +66,7 @@ fn pass(runtime: &str, command: &str) -> Work {
 
 fn start(runtime: &str, real: &str) -> Work {
     Work {
-        before: vec![words(&format!("{real} create --bundle $W/plain k"))],
+        before: vec![words(&format!("{real} create --bundle $W/fs/plain k"))],
         measured: vec![words(&format!("{runtime} start k"))],
         after: vec![words(&format!("{real} delete --force k"))],
         at_once: 0,
@@ -73,7 +76,7 @@ fn start(runtime: &str, real: &str) -> Work {
 /// Twenty containers at a time.
 fn many(runtime: &str, bundle: &str) -> Work {
     let commands = [
-        format!("{runtime} create --bundle $W/{bundle}@ --pid-file $W/pid@ many@"),
+        format!("{runtime} create --bundle $W/fs/{bundle}@ --pid-file $W/pid@ many@"),
         format!("{runtime} delete --force many@"),
     ];
     Work { at_once: 20, ..work(&commands) }
@@ -132,6 +135,17 @@ pub fn all() -> Vec<Case> {
             ("jq shim", create(JQ, "jq-asks")),
         ],
         goals: vec![("keyslip", "C exec shim", 1.12)],
+    });
+    cases.push(Case {
+        name: "create and delete, full delivery on crun, root file system on the disk",
+        by: By::Cpu,
+        share: 2,
+        variants: vec![
+            ("crun", create(REAL, "../disk/plain")),
+            ("C exec shim", create(C, "../disk/plain")),
+            ("keyslip", create(OURS, "../disk/asks")),
+        ],
+        goals: Vec::new(),
     });
     cases.push(Case {
         name: "create and delete, full delivery on runc",

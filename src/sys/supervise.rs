@@ -1,6 +1,6 @@
 //! Running the real runtime as a child while staying out of the way.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 
@@ -66,34 +66,57 @@ pub fn supervise(program: &CStr, argv: &[&CStr]) -> io::Result<Ended> {
     ended
 }
 
-/// Starts the child with the signal mask of the caller. `posix_spawn` shares the address space
-/// until the `exec`, so nothing is copied.
+/// What the child has to know. It shares this memory until its `exec`.
+struct Start {
+    program: *const c_char,
+    argv: *const *const c_char,
+    mask: *const libc::sigset_t,
+    /// Why it could not execute the program.
+    error: c_int,
+}
+
+/// How much of a stack the child has.
+const STACK: usize = 16 * 1024;
+
+/// Starts the child with the signal mask of the caller. It shares the address space until the `exec`, so nothing is
+/// copied. `posix_spawn` does the same, and asks for and sets what is to be done about each of the 64 signals, which nobody
+/// here has changed; see `docs/decisions/0021-starting-the-runtime.md`.
 fn spawn(program: &CStr, argv: &[&CStr], mask: &libc::sigset_t) -> io::Result<libc::pid_t> {
-    let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
     let argv = pointers(argv);
-    let mut child: libc::pid_t = 0;
-    // SAFETY: the attributes are initialised first and destroyed last; program and arguments are
-    // NUL-terminated, both vectors end with null.
-    let error = unsafe {
-        let error = libc::posix_spawnattr_init(attributes.as_mut_ptr());
-        if error != 0 {
-            return Err(io::Error::from_raw_os_error(error));
-        }
-        libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), mask);
-        #[allow(clippy::cast_possible_truncation)]
-        libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), libc::POSIX_SPAWN_SETSIGMASK as libc::c_short);
-        let error = libc::posix_spawn(
-            &raw mut child,
-            program.as_ptr(),
-            std::ptr::null(),
-            attributes.as_ptr(),
-            argv.as_ptr().cast(),
-            environment().cast(),
-        );
-        libc::posix_spawnattr_destroy(attributes.as_mut_ptr());
-        error
+    let mut start = Start { program: program.as_ptr(), argv: argv.as_ptr(), mask, error: 0 };
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
+    // SAFETY: the child runs on a stack of its own, which grows down from the end of this allocation; its alignment is
+    // that of a u128. This thread, the only one, waits until the child has executed or ended (CLONE_VFORK), so everything
+    // that `start` points to outlives its use.
+    let child = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity());
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        libc::clone(execute, top.cast(), flags, (&raw mut start).cast())
     };
-    if error == 0 { Ok(child) } else { Err(io::Error::from_raw_os_error(error)) }
+    if child < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `start` is ours; the child has written to it, which the compiler cannot see.
+    let error = unsafe { (&raw const start.error).read_volatile() };
+    if error != 0 {
+        // SAFETY: our child, which has ended.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    Ok(child)
+}
+
+/// The child of `spawn`.
+extern "C" fn execute(start: *mut c_void) -> c_int {
+    // SAFETY: `start` is what `spawn` has given. Only system calls are made, on a stack of our own; no handler of a
+    // signal exists that could run in the shared memory.
+    unsafe {
+        let start = start.cast::<Start>();
+        libc::sigprocmask(libc::SIG_SETMASK, (*start).mask, std::ptr::null_mut());
+        libc::execve((*start).program, (*start).argv, environment());
+        (*start).error = *libc::__errno_location();
+        libc::_exit(127)
+    }
 }
 
 /// Waits for `child`, handing on the signals in `set` that arrive meanwhile.
