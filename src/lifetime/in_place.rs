@@ -1,8 +1,9 @@
 //! Changing a file that somebody may be reading.
 //!
 //! A single-file mount shows one inode, so the file cannot be replaced by a rename. Cut and written
-//! again it was seen empty or half in 70 of 100 reads; one write of the same length, inside one page,
-//! was never seen torn. So a credential file is filled up with spaces, which JSON allows, to a page.
+//! again it was seen empty or half in 70 of 100 reads; after one write of the same length, inside one page,
+//! once in many millions (docs/decisions/0009). So a credential file is filled up with spaces, which JSON
+//! allows, to a page.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! The end of a credential in settings files of a running container: it follows the credential, or goes with it.
 //! Such a file is the client's own to write, so nothing of it is read but these characters, and they are written over
-//! in place: what the client has in the rest is never lost, and no reader sees half of a file.
+//! in place: what the client has in the rest is never lost, and no reader sees a file cut off.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
