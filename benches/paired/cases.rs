@@ -178,10 +178,17 @@ pub fn all() -> Vec<Case> {
         variants: vec![
             ("podman", podman(plain)),
             ("podman's secret", podman(&format!("{plain} --secret token,type=env,target=CLAUDE_CODE_OAUTH_TOKEN"))),
+            ("C exec shim", podman("--runtime $W/c/crun run --rm")),
             ("keyslip's shim", podman("--runtime crun run --rm --annotation dev.keyslip.agents=claude")),
             (
                 "keyslip's hooks",
                 podman("--hooks-dir $W/hooks --runtime /usr/bin/crun run --rm --annotation dev.keyslip.agents=claude"),
+            ),
+            (
+                "cat as a hook",
+                podman(
+                    "--hooks-dir $W/cat-hooks --runtime /usr/bin/crun run --rm --annotation dev.example.agents=claude",
+                ),
             ),
             (
                 "jq hook",

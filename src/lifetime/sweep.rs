@@ -1,6 +1,7 @@
 //! Removing what is left of containers that are gone.
 
 use std::fs;
+use std::io;
 
 use crate::ledger::{Error, Found, Ledger, Liveness, Record, YOUNG, clean_up, is_young, liveness};
 
@@ -42,6 +43,8 @@ pub fn sweep(ledger: &Ledger, mut gone: impl FnMut(&Record)) -> Swept {
             // The record is the first thing that is written and the last that is removed.
             Err(error) if error.is_missing() => match fs::remove_dir_all(&path) {
                 Ok(()) => swept.removed += 1,
+                // By somebody else, meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => problems.push(Error::Io { path, source }),
             },
             Err(error) => problems.push(error),

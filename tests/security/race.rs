@@ -53,7 +53,7 @@ fn places_are_swapped(way: Way, in_a_volume: bool) {
                 tried += 1;
             }
             lab.ok("kill $(cat $W/swap.pid)");
-            assert_eq!(host.touched(), "", "{what}: the host was touched");
+            assert_eq!(host.touched_on(runtime), "", "{what}: the host was touched");
         }
     }
     tally(Counted::Hostile, &name, tried, tried);
