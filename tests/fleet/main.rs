@@ -11,4 +11,5 @@ mod cluster;
 mod forms;
 mod kubelet;
 mod manifests;
+mod node;
 mod volumes;

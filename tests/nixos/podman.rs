@@ -63,6 +63,10 @@ fn a_token_arrives_through_the_shim() {
     let refused = podman(&lab, "--annotation dev.keyslip.secrets=openai", "true");
     assert!(!refused.succeeded() && refused.said().contains("no [[allow]] rule permits"), "{refused}");
     lab.assert_nothing_left("after containers");
+    // The doctor knows such a host; what it finds is that nobody has put one of the secrets there.
+    let doctor = lab.sh("unset CONTAINERS_CONF; keyslip doctor");
+    let broken: Vec<_> = doctor.stdout.lines().filter(|line| line.trim_start().starts_with("broken")).collect();
+    assert!(broken.len() == 1 && broken[0].contains("secret openai: /run/secrets/openai-api-key"), "{doctor}");
 }
 
 #[test]
