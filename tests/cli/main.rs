@@ -6,6 +6,7 @@ mod lab;
 mod agents;
 mod capture;
 mod logins;
+mod operation;
 
 use lab::Lab;
 
