@@ -87,3 +87,31 @@ fn every_link_leads_somewhere() {
     }
     assert!(all > 50, "only {all} links were found");
 }
+
+/// What Forage's and Headjack's own pages on authentication help with, in the words that somebody would look for.
+#[test]
+fn every_symptom_of_the_tools_that_people_come_from_is_in_troubleshooting() {
+    let text = fs::read_to_string(links::root().join("docs/troubleshooting.md")).expect("the page");
+    let (index, sections) = text.split_once("\n## ").expect("an index, then sections");
+    for (symptom, section) in [
+        // Forage
+        ("says that it is not logged in", "\"Not logged in\" in the container"),
+        ("whether a container is authenticated", "Is it authenticated?"),
+        ("`printenv CLAUDE_CODE_OAUTH_TOKEN` prints nothing", "The token does not reach the container"),
+        // Headjack
+        ("no credential is stored", "\"Token not found\", no credential is stored"),
+        ("authentication failed", "\"Authentication failed\" in the container"),
+        ("asks for a theme", "The agent asks its first questions"),
+    ] {
+        assert!(index.contains(symptom), "{symptom} is not in the index");
+        let sections = format!("\n## {sections}");
+        let found = sections.split_once(&format!("\n## {section}\n")).unwrap_or_else(|| panic!("no section {section}"));
+        let body = found.1.split("\n## ").next().unwrap_or_default();
+        assert!(body.contains("```sh\n"), "{section}: nothing to do");
+    }
+    // The causes that they name.
+    for cause in ["nobody has logged in", "the host's client has expired", "the stored token has expired", "onboarding"]
+    {
+        assert!(sections.contains(cause), "{cause}");
+    }
+}

@@ -4,7 +4,7 @@
 //!
 //! | comment | |
 //! |---|---|
-//! | `<!-- lab: tree=debian12 user=dev engines=docker,containerd -->` | once, before the first block: where the page is run; with `client=claude-code` that client is at `$CLIENT` |
+//! | `<!-- lab: tree=debian12 user=dev engines=docker,containerd -->` | once, before the first block: where the page is run; `tree=both` is twice; with `client=claude-code` that client is at `$CLIENT` |
 //! | `<!-- stands for: WORD is TEXT -->` | in the page's blocks TEXT is written for WORD |
 //! | `<!-- before: COMMANDS -->` | commands that no reader runs, at this place of the page; may have several lines |
 //! | `<!-- expect: TEXT -->` | the block's output holds TEXT, `...` in it being anything |

@@ -61,11 +61,25 @@ pub fn run(page: &Page, name: &str) -> Result<Option<Tally>, String> {
         }
         return Ok(Some(tally));
     }
-    let tree = match page.lab.get("tree").map(String::as_str) {
-        None | Some("debian13") => Tree::Debian13,
-        Some("debian12") => Tree::Debian12,
+    let trees = match page.lab.get("tree").map(String::as_str) {
+        None | Some("debian13") => vec![Tree::Debian13],
+        Some("debian12") => vec![Tree::Debian12],
+        Some("both") => vec![Tree::Debian12, Tree::Debian13],
         Some(other) => return Err(format!("no tree {other}")),
     };
+    let mut all: Option<Tally> = None;
+    for tree in trees {
+        let Some(tally) = on(tree, page, name).map_err(|error| format!("{error}\n(on {tree:?})"))? else {
+            return Ok(None);
+        };
+        let commands = tally.commands + all.map_or(0, |before| before.commands);
+        all = Some(Tally { commands, ..tally });
+    }
+    Ok(all)
+}
+
+/// Runs a page with the engines of a Debian.
+fn on(tree: Tree, page: &Page, name: &str) -> Result<Option<Tally>, String> {
     let Some(lab) = Lab::on(tree, &format!("doc-{name}")) else { return Ok(None) };
     let user = page.lab.contains_key("user");
     let mut before = ":".to_owned();
