@@ -34,7 +34,7 @@ fn a_block_that_nothing_is_known_of_is_an_error() {
         ("<!-- not run -->\n'''sh\nls\n'''\n", "1: the comment `not run` is unknown"),
         ("<!-- exit: 2 -->\nprose\n\n'''sh\nls\n'''\n", "1: the comment belongs to no block"),
         ("<!-- exit: 2 -->\n", "1: the comment belongs to no block"),
-        ("<!-- instead: ls -->\n'''sh\nls\n'''\n", "2: `instead` without `not run`"),
+        ("<!-- instead: ls -->\n'''sh\nls\n'''\n", "2: `instead` or `pods` without `not run`"),
     ] {
         let error = page(text).expect_err(text);
         assert!(error.contains(reason), "{text}: {error}");

@@ -2,6 +2,8 @@
 //! is loaded, every output that a page prints is compared, and every link leads somewhere. A block of which this
 //! does not know what it is fails; one that cannot be run here says why (see `page`). `summary` counts them.
 
+#[path = "../lab/cri.rs"]
+mod cri;
 #[path = "../lab/mod.rs"]
 mod lab;
 
@@ -9,6 +11,7 @@ mod commands;
 mod failing;
 mod links;
 mod page;
+mod pods;
 mod run;
 mod session;
 

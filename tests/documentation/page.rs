@@ -15,6 +15,7 @@
 //! | `<!-- file: PATH -->` | the block is written there, for the commands after it |
 //! | `<!-- not run: REASON -->` | the block is not run |
 //! | `<!-- instead: COMMANDS -->` | what is run in place of a block that is not |
+//! | `<!-- pods: FILE -->`, `<!-- pods: none -->` | in its place the pods of a manifest are run by containerd, and removed |
 //! | `<!-- as: root -->` | on a page of an ordinary user: the block is root's |
 //! | `<!-- drawing -->` | a `text` block that is no output |
 
@@ -60,6 +61,7 @@ pub struct Item {
     pub file: Option<String>,
     pub not_run: Option<String>,
     pub instead: Option<String>,
+    pub pods: Option<String>,
     pub as_root: bool,
     pub drawing: bool,
 }
@@ -144,6 +146,7 @@ impl Page {
             "file" => next.file = Some(rest),
             "not run" if !rest.is_empty() => next.not_run = Some(rest),
             "instead" => next.instead = Some(rest),
+            "pods" => next.pods = Some(rest),
             "as" if rest == "root" => next.as_root = true,
             "drawing" => next.drawing = true,
             _ if OTHERS.contains(&word) => return Ok(false),
@@ -164,8 +167,8 @@ impl Item {
         let line = self.line;
         match self.language.as_str() {
             "" => Err(format!("{line}: a block without a language")),
-            "sh" if self.instead.is_some() && self.not_run.is_none() => {
-                Err(format!("{line}: `instead` without `not run`"))
+            "sh" if (self.instead.is_some() || self.pods.is_some()) && self.not_run.is_none() => {
+                Err(format!("{line}: `instead` or `pods` without `not run`"))
             }
             "text"
                 if !self.drawing

@@ -12,6 +12,7 @@ use crate::commands;
 use crate::lab::{Lab, Tree};
 use crate::links::root;
 use crate::page::{Item, Page, fits};
+use crate::pods::Pods;
 use crate::session::Session;
 
 /// What was done with the blocks of a page.
@@ -44,6 +45,7 @@ struct Run<'a> {
     lab: Lab,
     user: bool,
     sessions: BTreeMap<bool, Session>,
+    pods: Option<Pods>,
     said: String,
     tally: Tally,
 }
@@ -111,7 +113,8 @@ fn on(tree: Tree, page: &Page, name: &str) -> Result<Option<Tally>, String> {
         let place = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         before = format!("CLIENT={place}");
     }
-    let mut run = Run { page, lab, user, sessions: BTreeMap::new(), said: String::new(), tally: Tally::default() };
+    let mut run =
+        Run { page, lab, user, sessions: BTreeMap::new(), pods: None, said: String::new(), tally: Tally::default() };
     run.one(&Item::default(), &before, "", &[0])?;
     for item in &page.items {
         run.item(item).map_err(|error| format!("{}: {error}", item.line))?;
@@ -127,22 +130,19 @@ impl Run<'_> {
                 self.tally.blocks += 1;
                 self.tally.not_run.push((item.line, item.not_run.clone().unwrap_or_default()));
                 commands::split(&item.text)?;
-                item.instead.as_ref().map_or(Ok(0), |instead| self.commands(item, instead, &[])).map(drop)
+                if let Some(file) = &item.pods {
+                    self.pods(item, file)?;
+                }
+                if let Some(instead) = &item.instead {
+                    self.commands(item, instead, &[])?;
+                }
+                self.said_as_expected(item)
             }
             "sh" => {
                 self.tally.blocks += 1;
                 let ran = self.commands(item, &item.text, &item.exit)?;
                 self.tally.commands += ran;
-                for expected in &item.expect {
-                    let expected = self.page.meant(expected);
-                    if !fits(&self.said, &format!("...{expected}...")) {
-                        return Err(format!("`{expected}` is not in the output: {}", self.said));
-                    }
-                }
-                match item.expect_not.iter().find(|text| self.said.contains(text.as_str())) {
-                    Some(text) => Err(format!("`{text}` is in the output: {}", self.said)),
-                    None => Ok(()),
-                }
+                self.said_as_expected(item)
             }
             "text" if item.drawing => Ok(()),
             "text" => {
@@ -162,6 +162,31 @@ impl Run<'_> {
                 self.one(item, &write, &text, &[0])
             }
         }
+    }
+
+    /// Compares what was said with what the block has to say.
+    fn said_as_expected(&self, item: &Item) -> Result<(), String> {
+        for expected in &item.expect {
+            let expected = self.page.meant(expected);
+            if !fits(&self.said, &format!("...{expected}...")) {
+                return Err(format!("`{expected}` is not in the output: {}", self.said));
+            }
+        }
+        match item.expect_not.iter().find(|text| self.said.contains(text.as_str())) {
+            Some(text) => Err(format!("`{text}` is in the output: {}", self.said)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the pods of a manifest that the page has written, or removes those that run.
+    fn pods(&mut self, item: &Item, file: &str) -> Result<(), String> {
+        if file == "none" {
+            return self.pods.take().map_or(Ok(()), Pods::remove);
+        }
+        self.one(item, &format!("cat {file}"), "", &[0])?;
+        let (pods, said) = Pods::run(&self.lab, &self.said)?;
+        (self.pods, self.said) = (Some(pods), said);
+        Ok(())
     }
 
     /// Runs commands; how many there were.
