@@ -181,19 +181,33 @@ impl Lab {
         self.run(&user_prefix(self.path()), script, b"")
     }
 
+    /// A command that is yet to get its program, in the lab, as root or as the ordinary user.
+    pub fn command(&self, user: bool) -> Command {
+        let mut command = self.nsenter();
+        if user {
+            command.args(user_prefix(self.path()));
+        }
+        command
+    }
+
+    fn nsenter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.door.id().to_string(), "-m", "-r", "-w"]).env_clear();
+        command.envs(environment(self.path())).current_dir("/");
+        command
+    }
+
     fn run(&self, prefix: &[String], script: &str, input: &[u8]) -> Output {
         let call = self.calls.get();
         self.calls.set(call + 1);
         // Files, not pipes: a container keeps the descriptors it was given, and nobody waits for it.
         let logs = ["in", "out", "err"].map(|kind| self.path().join(format!("call{call}.{kind}")));
         fs::write(&logs[0], input).expect("standard input");
-        let status = Command::new("nsenter")
-            .args(["-t", &self.door.id().to_string(), "-m", "-r", "-w", "timeout", "-k", "5", SECONDS])
+        let status = self
+            .nsenter()
+            .args(["timeout", "-k", "5", SECONDS])
             .args(prefix)
             .args(["bash", "-eu", "-c", script])
-            .env_clear()
-            .envs(environment(self.path()))
-            .current_dir("/")
             .stdin(File::open(&logs[0]).expect("standard input"))
             .stdout(File::create(&logs[1]).expect("standard output"))
             .stderr(File::create(&logs[2]).expect("standard error"))
