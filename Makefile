@@ -41,12 +41,13 @@ demo:
 	@examples/demo/demo
 
 test: setup build
-	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows,security}
+	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows,security,documentation}
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
 	@tests/agents/table
 	@tests/agents/page
 	@tests/security/summary
+	@tests/documentation/summary
 
 # What docs/threat-model.md promises.
 test-security: setup build

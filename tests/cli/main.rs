@@ -5,7 +5,9 @@ mod lab;
 
 mod agents;
 mod capture;
+mod ci;
 mod logins;
+mod operation;
 
 use lab::Lab;
 
@@ -180,7 +182,7 @@ fn a_job_with_nothing_but_a_runtime_has_its_agent_authenticated() {
     let bundle = lab.bundle("job", ".");
     for runtime in ["crun", "runc"] {
         let script = "echo $CLAUDE_CODE_OAUTH_TOKEN $(cat /run/secrets/claude) $(tr \"\\0\" \" \" </proc/1/cmdline | cut -c1-5); exit 5";
-        let job = format!("RUNTIME={runtime} $REPO/examples/ci-crun/run-agent {bundle} sh -c '{script}'");
+        let job = format!("RUNTIME={runtime} $REPO/examples/ci/crun/run-agent {bundle} sh -c '{script}'");
         let output = lab.sh(&job);
         assert_eq!(output.code(), Some(5), "{runtime}: {output}");
         assert_eq!(output.text(), "<CLAUDE> <CLAUDE> sh -c", "{runtime}: {output}");

@@ -1,0 +1,61 @@
+//! The pods of a manifest, run by containerd as kubelet asks it to. What kubelet and the cluster do before that, a
+//! RuntimeClass into a handler and a pod's annotations into a request, is done here.
+
+use std::collections::BTreeMap;
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::cri::{Cri, Pod, Wanted};
+use crate::lab::Lab;
+
+/// Pods that run, each with one container.
+pub struct Pods {
+    cri: Cri,
+    running: Vec<(Pod, String)>,
+}
+
+impl Pods {
+    /// Runs what a manifest has, and says what the containers' variables are.
+    ///
+    /// # Errors
+    /// When it has no pod, or containerd refuses one.
+    pub fn run(lab: &Lab, manifest: &str) -> Result<(Self, String), String> {
+        let documents = YamlLoader::load_from_str(manifest).map_err(|error| error.to_string())?;
+        let of_kind = |kind: &'static str| documents.iter().filter(move |it| it["kind"].as_str() == Some(kind));
+        let handlers: BTreeMap<_, _> =
+            of_kind("RuntimeClass").map(|it| (it["metadata"]["name"].as_str(), it["handler"].as_str())).collect();
+        let mut pods = Self { cri: Cri::connect(lab), running: Vec::new() };
+        let mut said = String::new();
+        for pod in of_kind("Pod") {
+            let class = pod["spec"]["runtimeClassName"].as_str();
+            let handler = handlers.get(&class).copied().flatten().ok_or(format!("no RuntimeClass {class:?}"))?;
+            let none = yaml_rust2::yaml::Hash::new();
+            let annotations = pod["metadata"]["annotations"].as_hash().unwrap_or(&none);
+            let annotations: Vec<_> =
+                annotations.iter().filter_map(|(key, value)| Some((key.as_str()?, value.as_str()?))).collect();
+            let text =
+                |value: &'static str, node: &Yaml| node[value].as_str().map(str::to_owned).ok_or(format!("no {value}"));
+            let (name, namespace) = (text("name", &pod["metadata"])?, text("namespace", &pod["metadata"])?);
+            let sandbox = pods.cri.pod(&name, &namespace, handler, &annotations)?;
+            let container = &pod["spec"]["containers"][0];
+            let (name, image) = (text("name", container)?, text("image", container)?);
+            let image = format!("docker.io/library/{image}:latest");
+            let container = pods.cri.run(&sandbox, &Wanted { name: &name, image: &image, ..Wanted::default() })?;
+            said += &pods.cri.exec(&container, "env")?;
+            pods.running.push((sandbox, container));
+        }
+        if pods.running.is_empty() { Err("no pod".to_owned()) } else { Ok((pods, said)) }
+    }
+
+    /// Removes them.
+    ///
+    /// # Errors
+    /// When containerd cannot.
+    pub fn remove(self) -> Result<(), String> {
+        for (pod, container) in &self.running {
+            self.cri.remove(container)?;
+            self.cri.remove_pod(pod)?;
+        }
+        Ok(())
+    }
+}
