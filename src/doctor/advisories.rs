@@ -32,7 +32,7 @@ pub struct Advisory {
 }
 
 /// The holes. Versions are those of the projects' own advisories.
-pub const ADVISORIES: [Advisory; 7] = [
+pub const ADVISORIES: [Advisory; 8] = [
     Advisory {
         cve: "CVE-2024-21626",
         ghsa: "GHSA-xr7r-f8xq-vfvv",
@@ -40,6 +40,14 @@ pub const ADVISORIES: [Advisory; 7] = [
         repaired: &["1.1.12"],
         only_with: None,
         what: "an image's working directory can lie on the host",
+    },
+    Advisory {
+        cve: "CVE-2024-45310",
+        ghsa: "GHSA-jfvp-7x6p-h2pv",
+        runtime: "runc",
+        repaired: &["1.1.14", "1.2.0-rc.3"],
+        only_with: None,
+        what: "with a volume that two containers share, empty files and directories can be made on the host",
     },
     Advisory {
         cve: "CVE-2025-31133",
@@ -214,8 +222,10 @@ mod tests {
     #[test]
     fn each_series_has_a_first_repaired_version() {
         let of_2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"];
-        assert_eq!(holes("runc", "1.1.11", "").len(), 4);
-        assert_eq!(holes("runc", "1.1.12", ""), of_2025);
+        assert_eq!(holes("runc", "1.1.11", "").len(), 5);
+        assert_eq!(holes("runc", "1.1.13", "")[0], "CVE-2024-45310");
+        assert_eq!(holes("runc", "1.1.13", "")[1..], of_2025);
+        assert_eq!(holes("runc", "1.1.14", ""), of_2025);
         assert_eq!(holes("runc", "1.1.15+ds1", ""), of_2025);
         for (version, has) in [
             ("1.2.7", true),
@@ -258,8 +268,8 @@ mod tests {
             let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
             warnings.map(|finding| finding.what.matches("CVE-").count()).sum::<usize>()
         };
-        assert_eq!(open(None), 4);
-        assert_eq!(open(Some(numbers)), 3);
+        assert_eq!(open(None), 5);
+        assert_eq!(open(Some(numbers)), 4);
         let all = ADVISORIES.iter().map(|advisory| advisory.cve.to_owned()).collect();
         assert_eq!(open(Some(all)), 0);
     }

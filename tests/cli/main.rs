@@ -7,6 +7,7 @@ mod agents;
 mod capture;
 mod ci;
 mod logins;
+mod operation;
 
 use lab::Lab;
 

@@ -107,6 +107,11 @@ impl Cri {
             }),
             ..Default::default()
         };
+        self.run_sandbox(config, handler)
+    }
+
+    /// Runs a sandbox that a caller has made up.
+    pub fn run_sandbox(&self, config: PodSandboxConfig, handler: &str) -> Answer<Pod> {
         let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.to_owned() };
         let id = call!(self, run_pod_sandbox, request)?.pod_sandbox_id;
         Ok(Pod { id, config })
@@ -137,12 +142,31 @@ impl Cri {
             linux: Some(LinuxContainerConfig { security_context: Some(security), ..Default::default() }),
             ..Default::default()
         };
+        self.create_from(pod, config)
+    }
+
+    /// Creates a container that a caller has made up.
+    pub fn create_from(&self, pod: &Pod, config: ContainerConfig) -> Answer<String> {
         let request = CreateContainerRequest {
             pod_sandbox_id: pod.id.clone(),
             config: Some(config),
             sandbox_config: Some(pod.config.clone()),
         };
         Ok(call!(self, create_container, request)?.container_id)
+    }
+
+    /// How a container ended; nothing while it has not.
+    pub fn ended(&self, container: &str) -> Answer<Option<i32>> {
+        let request = ContainerStatusRequest { container_id: container.to_owned(), verbose: false };
+        let status = call!(self, container_status, request)?.status.unwrap_or_default();
+        Ok((status.state() == ContainerState::ContainerExited).then_some(status.exit_code))
+    }
+
+    /// Runs a command in a container with `ExecSync`, as kubelet does for a probe: its code and what it prints.
+    pub fn probe(&self, container: &str, command: &[String]) -> Answer<(i32, String)> {
+        let request = ExecSyncRequest { container_id: container.to_owned(), cmd: command.to_vec(), timeout: 20 };
+        let answer = call!(self, exec_sync, request)?;
+        Ok((answer.exit_code, String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).trim().to_owned()))
     }
 
     /// Starts a container.

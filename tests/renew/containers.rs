@@ -46,7 +46,7 @@ fn claude() -> String {
     )
 }
 
-/// `keyslip auth refresh --due` with the capabilities that the unit leaves.
+/// `keyslip maintain` with the capabilities that the unit leaves.
 fn as_the_unit_does(lab: &Lab) -> String {
     let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/systemd/keyslip-refresh.service"));
     let unit = unit.unwrap();

@@ -183,22 +183,27 @@ fn hand_over(
     // Two creates of one id may both have found it free; the runtime would refuse one of them, and which
     // one is not known yet.
     anyhow::ensure!(ledger.enter(&key, &record.id, false)?, "another container of this id is being made; try again");
-    if ends_with_the_call(&shim.call) {
+    let foreground = ends_with_the_call(&shim.call);
+    if foreground {
         record.phase = Phase::Live;
         record.write(&plan.dir)?;
     }
     let dir = plan.dir.clone();
-    let handed = if shim.installed.is_crun() && shim.call.command != Command::Restore {
+    let mut handed = if shim.installed.is_crun() && shim.call.command != Command::Restore {
         Handed::config(&shim.call, &plan.change.apply(spec, None))?
     } else {
         Handed::bundle(&shim.call, &dir.join("bundle"), &plan.change, spec, bundle)?
     };
     drop(plan);
+    let pid_file = dir.join("pid");
+    if !foreground {
+        handed.argv = shim.call.and_pid_file(handed.argv, &pid_file);
+    }
     // The runtime has everything again.
     sys::keep_only(Need::CleanUp);
     let argv: Vec<&CStr> = handed.argv.iter().map(CString::as_c_str).collect();
     let ended = shim.supervise(&argv)?;
-    if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {
+    if ended != sys::Ended::Exited(0) || foreground {
         return Ok(ended);
     }
     if let Err(error) = handed.take_values_away(&dir.join("bundle")) {
@@ -207,7 +212,9 @@ fn hand_over(
         return Err(error);
     }
     record.phase = Phase::Live;
-    record.process = shim.call.pid_file().and_then(first_process).or_else(|| ledger::ask_process(record));
+    // A runtime that wrote neither file is asked.
+    record.process = first_process(shim.call.pid_file().unwrap_or(&pid_file)).or_else(|| ledger::ask_process(record));
+    let _ = fs::remove_file(pid_file);
     // On a full tmpfs the earlier record stays: without the process, the runtime is asked instead.
     let _ = record.write(&dir);
     Ok(ended)

@@ -8,10 +8,13 @@ use serde::Serialize;
 
 use crate::output::{self, Format};
 
+/// What a container can be.
+pub const STATES: [&str; 4] = ["live", "pending", "dead", "unknown"];
+
 /// A container, for people and programs.
 #[derive(Debug, Serialize)]
 pub struct Sandbox {
-    /// `live`, `pending`, `dead` or `unknown`.
+    /// One of [`STATES`].
     pub state: &'static str,
     /// What is written down.
     #[serde(flatten)]

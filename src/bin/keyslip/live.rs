@@ -6,7 +6,7 @@ use anyhow::bail;
 use keyslip::audit::{self, Entry, Event};
 use keyslip::config;
 use keyslip::ledger::{Found, Ledger, Liveness, Record, liveness};
-use keyslip::lifetime::{self, Change, Revoked, Synced};
+use keyslip::lifetime::{self, Change, Revoked, Swept, Synced};
 use keyslip::names::AgentRef;
 use keyslip::site::Site;
 use keyslip::source::Origin;
@@ -226,16 +226,34 @@ pub fn print_revoked(results: &[Revoked]) {
 
 /// Removes what containers left behind that are gone.
 pub fn sweep(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
+    let swept = sweep_all(site);
+    if format.json {
+        output::json(&swept)?;
+    } else {
+        print_swept(&swept);
+    }
+    Ok(if swept.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same, saying nothing when nothing was removed; whether all went well.
+pub fn sweep_quietly(site: &Site) -> anyhow::Result<bool> {
+    let swept = sweep_all(site);
+    if swept.removed > 0 {
+        print_swept(&swept);
+    }
+    Ok(swept.problems.is_empty())
+}
+
+fn sweep_all(site: &Site) -> Swept {
     let swept = lifetime::sweep(&Ledger::at(&site.runtime), |record| {
         audit::gone(std::slice::from_ref(record), &site.state);
     });
     for problem in &swept.problems {
         eprintln!("keyslip: left for the next sweep: {}", output::plain(problem));
     }
-    if format.json {
-        output::json(&swept)?;
-    } else {
-        println!("removed {}, alive {}, left for later {}", swept.removed, swept.alive, swept.left);
-    }
-    Ok(if swept.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    swept
+}
+
+fn print_swept(swept: &Swept) {
+    println!("removed {}, alive {}, left for later {}", swept.removed, swept.alive, swept.left);
 }

@@ -13,6 +13,7 @@ mod inject;
 mod install;
 mod list;
 mod live;
+mod maintain;
 mod output;
 mod plan;
 mod request;
@@ -78,6 +79,11 @@ enum Command {
     Revoke(live::RevokeArgs),
     /// Remove what is left of containers that are gone.
     Sweep(output::Format),
+    /// Renew what is due, synchronise and sweep, and warn of logins that end soon.
+    ///
+    /// What keyslip-refresh.timer runs. Of a login that somebody has to renew it warns once a day. Exit code 1: something
+    /// was not done.
+    Maintain,
     /// Offer agents as devices of the Container Device Interface.
     #[command(subcommand)]
     Cdi(cdi::Cdi),
@@ -125,6 +131,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(format) => live::sync(format, &site),
         Command::Revoke(args) => live::revoke(&args, &site),
         Command::Sweep(format) => live::sweep(format, &site),
+        Command::Maintain => maintain::run(&site),
         Command::Cdi(command) => cdi::run(&command, &site),
         Command::Install(command) => install::run(&command, &site),
         Command::Uninstall(args) => uninstall::run(&args, &site),

@@ -1,12 +1,14 @@
 //! `keyslip status`: where you stand.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use keyslip::agent;
 use keyslip::audit::{Problem, problems};
-use keyslip::clock::DAY;
+use keyslip::clock::{DAY, Instant};
 use keyslip::config;
+use keyslip::engine::{Engine, Mode, Receipt, receipts};
 use keyslip::ledger::Found;
 use keyslip::site::Site;
 use keyslip::source::store_of;
@@ -20,8 +22,13 @@ use crate::output::{self, Format};
 /// Most problems shown to people; JSON has all of them.
 const SHOWN: usize = 10;
 
+/// Everything; what somebody is to be alerted of is in `counts` and, for each login, in `daysLeft`.
 #[derive(Serialize)]
 struct Report {
+    version: &'static str,
+    time: Instant,
+    counts: Counts,
+    engines: Vec<Installed>,
     configuration: PathBuf,
     store: PathBuf,
     runtime: PathBuf,
@@ -31,20 +38,73 @@ struct Report {
     next: Vec<String>,
 }
 
+/// An engine that Keyslip was installed for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Installed {
+    engine: Engine,
+    mode: Mode,
+    /// The engine's version at that time.
+    version: Option<String>,
+    installed_at: Instant,
+    /// The installation was cut short.
+    pending: bool,
+}
+
+/// How many there are of what.
+#[derive(Serialize)]
+struct Counts {
+    containers: BTreeMap<&'static str, usize>,
+    logins: BTreeMap<&'static str, usize>,
+    /// Refused in the last day.
+    denied: usize,
+    /// Failed in the last day.
+    failed: usize,
+}
+
+/// How many there are in each of `states`, those with none included.
+fn count<'a>(states: &[&'static str], seen: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<&'static str, usize> {
+    states.iter().map(|state| (*state, seen.clone().filter(|it| it == state).count())).collect()
+}
+
+impl From<Receipt> for Installed {
+    fn from(Receipt { engine, mode, version, installed_at, pending, .. }: Receipt) -> Self {
+        Self { engine, mode, version, installed_at, pending }
+    }
+}
+
+impl Counts {
+    fn of(logins: &[Login], containers: &[Sandbox], problems: &[Problem]) -> Self {
+        let events = |event: &str| problems.iter().filter(|problem| problem.event == event).count();
+        Self {
+            containers: count(&list::STATES, containers.iter().map(|sandbox| sandbox.state)),
+            logins: count(&auth::STATES, logins.iter().map(|login| login.state)),
+            denied: events("denied"),
+            failed: events("failed"),
+        }
+    }
+}
+
 pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     let config = config::load(&site.config)?;
     let store = store_of(&config, site)?;
     let logins = auth::logins(&config, &store, site)?;
     let Found { found: containers, problems: missing } = list::sandboxes(site);
     let exit = if output::unread(&missing) { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-    let next = next_steps(&logins, &containers, &site.runtime);
+    let engines: Vec<Installed> = receipts(site).into_iter().map(Installed::from).collect();
+    let next = next_steps(&engines, &logins, &containers, &site.runtime);
+    let problems = problems(&site.state, &config.audit, DAY);
     let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        time: Instant::now(),
+        counts: Counts::of(&logins, &containers, &problems),
+        engines,
         configuration: site.config_file(),
         store: store.dir().to_owned(),
         runtime: site.runtime.clone(),
         logins,
         containers,
-        problems: problems(&site.state, &config.audit, DAY),
+        problems,
         next,
     };
     if format.json {
@@ -56,6 +116,10 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
         [("configuration", &report.configuration), ("store", &report.store), ("runtime", &report.runtime)]
     {
         println!("{what:13}  {}{}", path.display(), missing(path));
+    }
+    if !report.engines.is_empty() {
+        let shown = report.engines.iter().map(|it| format!("{} ({})", it.engine, it.mode));
+        println!("{:13}  {}", "engines", shown.collect::<Vec<_>>().join(", "));
     }
     if !report.logins.is_empty() {
         println!();
@@ -81,10 +145,19 @@ pub fn run(format: Format, site: &Site) -> anyhow::Result<ExitCode> {
     Ok(exit)
 }
 
-fn next_steps(logins: &[Login], containers: &[Sandbox], runtime: &Path) -> Vec<String> {
+fn next_steps(engines: &[Installed], logins: &[Login], containers: &[Sandbox], runtime: &Path) -> Vec<String> {
     let mut next = Vec::new();
     if logins.is_empty() {
         next.push(format!("store a login: keyslip auth login AGENT (agents: {})", agent::built_in_names()));
+    }
+    for Installed { engine, .. } in engines.iter().filter(|it| it.pending) {
+        next.push(format!("the installation for {engine} was cut short; `keyslip install {engine}` finishes it"));
+    }
+    if engines.is_empty() && containers.is_empty() {
+        next.push(format!(
+            "tell an engine: keyslip install ENGINE (engines: {})",
+            Engine::ALL.map(Engine::name).join(", ")
+        ));
     }
     if runtime.exists() && is_memory_backed(runtime).is_ok_and(|memory| !memory) {
         next.push(format!("{} is not on a tmpfs; run `keyslip install tmpfs` as root", runtime.display()));

@@ -18,7 +18,7 @@ use keyslip::source::store_of;
 use crate::output::Format;
 
 pub use login::Rests;
-pub use status::{Login, logins, print_logins};
+pub use status::{Login, STATES, logins, print_logins};
 
 #[derive(Subcommand)]
 pub enum Auth {
@@ -59,6 +59,12 @@ pub enum Auth {
     ///
     /// An OAuth login comes without a refresh token that can be used once: whoever has it keeps it.
     Import(crate::import::Args),
+}
+
+/// Renews what is due, and brings everything into the containers that run; whether all went well.
+pub fn refresh_due(site: &Site) -> anyhow::Result<bool> {
+    let config = config::load(&site.config)?;
+    refresh::due(&config, &store_of(&config, site)?, site)
 }
 
 pub fn run(command: &Auth, site: &Site) -> anyhow::Result<ExitCode> {

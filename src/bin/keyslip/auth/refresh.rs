@@ -21,6 +21,9 @@ use serde::Serialize;
 use crate::live;
 use crate::output::{self, Format};
 
+/// In seconds.
+const TIMEOUT: u64 = 30;
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Only this agent's logins.
@@ -32,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     due: bool,
     /// Longest wait for a server, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     #[command(flatten)]
     format: Format,
@@ -59,6 +62,38 @@ struct Report {
 }
 
 pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::Result<ExitCode> {
+    let Done { logins, containers, failed } = refresh_all(args, !args.format.json, config, store, site)?;
+    if args.format.json {
+        output::json(&Report { logins, containers })?;
+    } else {
+        if logins.is_empty() {
+            println!("no stored login is Keyslip's to renew");
+        }
+        live::print_synced(&notable(containers));
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is due, and the containers that hold it; says nothing of what needs nothing. Whether all went well.
+pub fn due(config: &Config, store: &Store, site: &Site) -> anyhow::Result<bool> {
+    let args = Args { agent: None, account: None, due: true, timeout: TIMEOUT, format: Format { json: false } };
+    let Done { logins, containers, failed } = refresh_all(&args, false, config, store, site)?;
+    for refreshed in logins.iter().filter(|refreshed| refreshed.outcome != "not-due") {
+        let login = AgentRef { agent: refreshed.agent.clone(), account: refreshed.account.clone() };
+        print(&login, refreshed);
+    }
+    live::print_synced(&notable(containers));
+    Ok(!failed)
+}
+
+struct Done {
+    logins: Vec<Refreshed>,
+    containers: Vec<Synced>,
+    failed: bool,
+}
+
+/// `says` what became of each login once that is known.
+fn refresh_all(args: &Args, says: bool, config: &Config, store: &Store, site: &Site) -> anyhow::Result<Done> {
     let total = Duration::from_secs(args.timeout);
     let http = Http::new(Limits { connect: Limits::default().connect.min(total), total });
     let mut logins = Vec::new();
@@ -72,7 +107,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
         note(&login, &refreshed, &vault.custody, store, config, site);
         // What is not Keyslip's to renew is of interest to whoever asks for it.
         if args.agent.is_some() || !matches!(refreshed.outcome, "not-ours" | "gone") {
-            if !args.format.json {
+            if says {
                 print(&login, &refreshed);
             }
             logins.push(refreshed);
@@ -84,15 +119,7 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
     let failed = output::unread(&problems)
         || logins.iter().any(|login| login.problem.is_some())
         || containers.iter().any(|synced| !synced.problems.is_empty());
-    if args.format.json {
-        output::json(&Report { logins, containers })?;
-    } else {
-        if logins.is_empty() {
-            println!("no stored login is Keyslip's to renew");
-        }
-        live::print_synced(&notable(containers));
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(Done { logins, containers, failed })
 }
 
 /// The logins that the arguments mean, and those of which a renewal has left something behind.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use keyslip::agent::{self, Definition};
-use keyslip::clock::{Instant, span};
+use keyslip::clock::{DAY, Instant, span};
 use keyslip::config::{Config, Passthrough};
 use keyslip::journal::Journal;
 use keyslip::names::{Account, AgentName, AgentRef};
@@ -12,6 +12,9 @@ use keyslip::source::{self, Life, Store};
 use serde::Serialize;
 
 use crate::output::{self, Format};
+
+/// What a login can be.
+pub const STATES: [&str; 5] = ["valid", "expiring", "expired", "unavailable", "broken"];
 
 /// A login, for people and programs.
 #[derive(Debug, Serialize)]
@@ -23,7 +26,7 @@ pub struct Login {
     pub account: Account,
     /// The agent's name alone means this account.
     pub selected: bool,
-    /// `valid`, `expiring`, `expired`, `unavailable` or `broken`.
+    /// One of [`STATES`].
     pub state: &'static str,
     /// The credential's kind.
     pub kind: Option<String>,
@@ -35,6 +38,8 @@ pub struct Login {
     pub created_at: Option<Instant>,
     /// Until when it is valid.
     pub expires_at: Option<Instant>,
+    /// Whole days until then; negative when it is over.
+    pub days_left: Option<i64>,
     /// What to do, if anything.
     pub advice: Option<String>,
 }
@@ -69,6 +74,7 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
         renewable: false,
         created_at: None,
         expires_at: None,
+        days_left: None,
         advice: None,
     };
     let entry = match store.read(&login.agent, &login.account) {
@@ -80,6 +86,7 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
     login.renewable = entry.renewable;
     login.created_at = Some(entry.created);
     login.expires_at = entry.expires;
+    login.days_left = days_left(entry.expires);
     login.state = life.name();
     match source::open(&entry, (&login.agent, &login.account), store, config, site) {
         Ok(value) => {
@@ -110,6 +117,10 @@ fn stored(AgentRef { agent, account }: AgentRef, config: &Config, store: &Store,
     Some(login)
 }
 
+fn days_left(expires: Option<Instant>) -> Option<i64> {
+    expires.map(|end| end.since(Instant::now()).div_euclid(DAY))
+}
+
 fn with_account(account: &Account) -> String {
     if account.is_default() { String::new() } else { format!(" (with --account {account})") }
 }
@@ -134,6 +145,7 @@ fn of_host(agent: AgentName, config: &Config, store: &Store, site: &Site) -> Opt
         renewable: false,
         created_at: None,
         expires_at: found.expires,
+        days_left: days_left(found.expires),
         advice: None,
     })
 }
