@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::lab::{Lab, Output};
 
 fn examples() -> PathBuf {
@@ -81,8 +83,7 @@ fn the_scripts_are_sound_and_the_jobs_call_them() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for file in ["github-actions.yaml", "gitlab-ci.yaml"] {
         let text = fs::read_to_string(examples().join(file)).expect("a job");
-        let job = yaml_rust2::YamlLoader::load_from_str(&text).expect("YAML");
-        let commands = commands(&job[0]);
+        let commands = commands(&serde_saphyr::from_str::<Value>(&text).expect("YAML"));
         assert_eq!(commands.len(), 3, "{file}: {commands:?}");
         for (command, script) in commands.iter().zip(["podman", "crun", "hook"]) {
             let called = format!("examples/ci/with-login examples/ci/{script}/run-agent ");
@@ -95,16 +96,16 @@ fn the_scripts_are_sound_and_the_jobs_call_them() {
 }
 
 /// The commands of a job, wherever they are: what `run` and `script` hold.
-fn commands(node: &yaml_rust2::Yaml) -> Vec<String> {
-    let Some(map) = node.as_hash() else {
-        return node.as_vec().into_iter().flatten().flat_map(commands).collect();
+fn commands(node: &Value) -> Vec<String> {
+    let Some(members) = node.as_object() else {
+        return node.as_array().into_iter().flatten().flat_map(commands).collect();
     };
     let mut found = Vec::new();
-    for (key, value) in map {
-        match (key.as_str(), value) {
-            (Some("run"), value) => found.extend(value.as_str().map(str::to_owned)),
-            (Some("script"), value) => {
-                found.extend(value.as_vec().into_iter().flatten().filter_map(|it| Some(it.as_str()?.to_owned())))
+    for (key, value) in members {
+        match key.as_str() {
+            "run" => found.extend(value.as_str().map(str::to_owned)),
+            "script" => {
+                found.extend(value.as_array().into_iter().flatten().filter_map(|it| Some(it.as_str()?.to_owned())))
             }
             _ => found.extend(commands(value)),
         }

@@ -236,7 +236,7 @@ fn data(item: &Item, tally: &mut Tally) -> Result<(), String> {
             tally.data += 1;
         }
         "yaml" => {
-            yaml_rust2::YamlLoader::load_from_str(&item.text).map_err(|error| format!("{line}: {error}"))?;
+            serde_saphyr::from_multiple::<serde_json::Value>(&item.text).map_err(|error| format!("{line}: {error}"))?;
             tally.data += 1;
         }
         "ini" | "dockerfile" => tally.data += 1,
