@@ -39,6 +39,7 @@ pages! {
     credential_helpers: "docs/credential-helpers.md",
     doctor: "docs/doctor.md",
     engines_by_hand: "docs/engines-by-hand.md",
+    kubernetes: "docs/kubernetes.md",
     logins: "docs/logins.md",
     operations: "docs/operations.md",
     policy: "docs/policy.md",

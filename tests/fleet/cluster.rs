@@ -85,12 +85,36 @@ fn roll_out(tree: Tree, name: &str) {
     for file in APPLIED {
         node.objects.apply(objects(file));
     }
+    add_codex(&mut node);
     let daemon = installed(&mut node);
     let agent = policy_decides(&node);
     secrets_rotate(&mut node, &daemon, &agent);
+    long_logins_rotate(&mut node, &daemon);
     policies_change(&mut node, &daemon);
     let daemon = upgraded(&mut node, daemon, &agent);
     taken_back(&mut node, daemon, agent, &before);
+}
+
+/// A login of Codex that is longer than a page.
+fn codex(word: &str) -> String {
+    let padding = "x".repeat(6000);
+    format!(
+        r#"{{"auth_mode":"chatgpt","tokens":{{"id_token":"{padding}","access_token":"eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.FAKE-{word}","refresh_token":"FAKE-refresh","account_id":"a"}}}}"#
+    )
+}
+
+/// What one who administers a cluster adds for one more agent: a Secret, a source of the volume, a word in a rule.
+fn add_codex(node: &mut Node) {
+    let mut secret = node.objects.change("Secret", "claude-team-a").clone();
+    secret["metadata"]["name"] = "codex-team-a".into();
+    secret["stringData"]["credential"] = codex("first").into();
+    node.objects.apply(vec![secret]);
+    let volumes = node.objects.change("DaemonSet", "keyslip-node").pointer_mut("/spec/template/spec/volumes");
+    let sources = &mut volumes.expect("volumes")[2]["projected"]["sources"];
+    let source = sources[0].to_string().replace("claude-team-a", "codex-team-a");
+    sources.as_array_mut().expect("sources").push(serde_json::from_str(&source).expect("JSON"));
+    let teams = &mut node.objects.change("ConfigMap", "keyslip-policy")["data"]["teams.toml"];
+    *teams = teams.as_str().expect("a text").replacen("[\"claude\"]", "[\"claude\", \"codex\"]", 1).into();
 }
 
 /// The DaemonSet's pod; containerd is restarted by the one who administers the node.
@@ -167,6 +191,20 @@ fn secrets_rotate(node: &mut Node, daemon: &Running, agent: &Running) {
     for value in ["sk-ant-oat01-FAKE-rotated-since", "sk-ant-oat01-FAKE-of-team-a"] {
         assert_eq!(node.lab.leaks(&places, value), Vec::<String>::new());
     }
+}
+
+/// What is longer than a page is mounted anew, in the mount namespace of the container: with the capabilities that the
+/// DaemonSet's pod has.
+fn long_logins_rotate(node: &mut Node, daemon: &Running) {
+    let mut pod = pod("agent");
+    pod["metadata"]["annotations"]["dev.keyslip.agents"] = "codex".into();
+    let agent = node.start(&pod).expect("a pod with codex starts");
+    let word = "grep -o 'FAKE-[a-z]*' ~/.codex/auth.json | xargs; id -u; touch ~/.codex/auth.json 2>/dev/null || echo read-only";
+    assert_eq!(node.exec(&agent, word), "FAKE-first\n1000\nread-only");
+    node.objects.change("Secret", "codex-team-a")["stringData"]["credential"] = codex("second").into();
+    node.volumes(daemon);
+    until("the longer login", || node.exec(&agent, word) == "FAKE-second\n1000\nread-only");
+    node.end(agent);
 }
 
 /// A policy that is broken is not taken; another one holds from the next pod on.

@@ -199,11 +199,14 @@ let
           concatMap load (value.imports or [ ])
           ++ [
             {
+              key = if isPath module then toString module else null;
               options = value.options or { };
               config = if whole then value.config or { } else removeAttrs value [ "imports" ];
             }
           ];
-        every = concatMap load modules;
+        # A file that is imported twice is one module.
+        once = found: module: if module.key != null && elem module.key (map (each: each.key) found) then found else found ++ [ module ];
+        every = foldl' once [ ] (concatMap load modules);
         options = foldl' mergeOptions { } (map (module: module.options) every);
         config = evalTree place options (map (module: module.config) every);
       in

@@ -56,9 +56,9 @@ fn evaluate(configuration: &Path) -> Result<Value, String> {
     result
 }
 
-/// Evaluates a file of this directory, in which every assertion holds.
+/// Evaluates a file of the repository, in which every assertion holds.
 fn system(name: &str) -> Value {
-    let system = evaluate(&here(&format!("tests/nixos/{name}"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let system = evaluate(&here(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(system["failed"], serde_json::json!([]), "{name}");
     system
 }
@@ -125,7 +125,7 @@ fn a_system_that_does_not_enable_it_has_nothing_of_it() {
 
 #[test]
 fn other_engines_get_what_keyslip_install_writes() {
-    let system = system("every.nix");
+    let system = system("tests/nixos/every.nix");
     assert_eq!(system["docker"]["runtimes"]["keyslip"]["path"], "/usr/libexec/keyslip/docker/runc");
     assert_eq!(system["units"]["services"]["keyslip-tmpfs"]["wantedBy"], serde_json::json!([]));
     let Some(lab) = lab::Lab::on(lab::Tree::Debian13, "nixos-engines") else { return };

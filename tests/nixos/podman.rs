@@ -47,7 +47,7 @@ fn podman(lab: &Lab, options: &str, script: &str) -> crate::lab::Output {
 
 #[test]
 fn a_token_arrives_through_the_shim() {
-    let Some(lab) = host("nixos-shim", &system("shim.nix")) else { return };
+    let Some(lab) = host("nixos-shim", &system("config/nixos/example.nix")) else { return };
     assert_eq!(
         lab.ok("unset CONTAINERS_CONF; podman info --format '{{.Host.OCIRuntime.Path}}'"),
         "/usr/libexec/keyslip/podman/crun"
@@ -71,7 +71,7 @@ fn a_token_arrives_through_the_shim() {
 
 #[test]
 fn a_token_arrives_through_hooks_and_every_option_is_read() {
-    let system = system("every.nix");
+    let system = system("tests/nixos/every.nix");
     let Some(lab) = host("nixos-hook", &system) else { return };
     let run =
         podman(&lab, "--annotation dev.keyslip.agents=claude", "echo $ANTHROPIC_API_KEY $(cat /run/secrets/anthropic)");

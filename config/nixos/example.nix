@@ -1,7 +1,10 @@
-# As somebody has it who comes from Forage: the blocks below `secrets` and `templates` are those of its documentation, less
-# `package` and `network`, which are about its own containers.
+# A configuration as somebody has it who comes from Forage: what stands below `secrets` and `templates` is as in its
+# documentation, less `package` and `network`, which are about its own containers. The tests run it.
 { config, ... }:
 {
+  imports = [ ./module.nix ];
+
+  # With sops-nix, which says itself where the file is.
   sops.secrets.anthropic-api-key.path = "/run/secrets/anthropic-api-key";
 
   services.keyslip = {
@@ -13,12 +16,14 @@
       openai = "/run/secrets/openai-api-key";
     };
 
+    # podman run --annotation dev.keyslip.template=claude: the login of `keyslip auth login claude`.
     templates.claude = {
       description = "Claude Code sandbox";
       agents.claude = {
         hostConfigDir = "~/.claude";
       };
     };
+    # --annotation dev.keyslip.template=key: an API key.
     templates.key = {
       agents.claude = {
         secretName = "anthropic";
@@ -26,6 +31,7 @@
       };
     };
 
+    # What keyslip.toml has besides, by its own names.
     settings.no_default_allow = true;
     rules = [
       {
