@@ -12,11 +12,16 @@ use keyslip::names::Account;
 use keyslip::site::{Site, Whose};
 use keyslip::{cdi, config};
 
+use crate::cli::examples;
+use crate::place;
+
 #[derive(Subcommand)]
 pub enum Cdi {
     /// Write the file by which engines offer each agent and account as a device. It holds no secret.
-    ///
-    /// Example: keyslip cdi generate && podman run --device keyslip.dev/agent=claude IMAGE
+    #[command(after_help = examples!(
+        "keyslip cdi generate && podman run --device keyslip.dev/agent=claude IMAGE",
+        "keyslip cdi generate --account work --stdout",
+    ))]
     Generate(Generate),
 }
 
@@ -44,7 +49,7 @@ pub struct Generate {
     #[arg(long, value_enum, default_value = "cdi")]
     engine: Reader,
     /// Where keyslip-hook is.
-    #[arg(long, default_value = "/usr/libexec/keyslip")]
+    #[arg(long, default_value_os_t = place::libexec())]
     libexec: PathBuf,
 }
 
