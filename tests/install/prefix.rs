@@ -19,7 +19,7 @@ fn another_prefix_works_and_goes_without_a_trace() {
     host.does(INSTALL);
     let keyslip = "$W/opt/bin/keyslip";
     // Every place that a unit or a page names is one of this installation.
-    let named = host.does("grep -ho '[^ ]*/bin/keyslip' -r $W/opt/lib/systemd | sort | uniq -c | sort -rn");
+    let named = host.does("grep -ho '/[^ =]*/bin/keyslip' -r $W/opt/lib/systemd | sort | uniq -c | sort -rn");
     assert_eq!(named.lines().count(), 1, "{named}");
     let (count, place) = named.trim().split_once(' ').unwrap();
     assert!(count.parse::<u32>().unwrap() >= 3, "{named}");

@@ -62,7 +62,7 @@ pub fn run(command: &Cdi, site: &Site) -> anyhow::Result<ExitCode> {
 fn generate(args: &Generate, site: &Site) -> anyhow::Result<ExitCode> {
     let program = std::path::absolute(args.libexec.join("keyslip-hook"))?;
     if !program.is_file() {
-        bail!("{} is missing; run `make install`, or say where it is with --libexec", program.display());
+        bail!("{} is missing; install Keyslip again, or say where it is with --libexec", program.display());
     }
     let devices = cdi::devices(site, &config::load(&site.config)?, &args.accounts)?;
     let engine = match args.engine {

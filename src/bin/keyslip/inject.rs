@@ -47,7 +47,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
     let (hook, launcher) = (args.libexec.join("keyslip-hook"), args.libexec.join("keyslip-launch"));
     for program in [&hook, &launcher] {
         if !program.is_file() {
-            bail!("{} is missing; run `make install`, or say where it is with --libexec", program.display());
+            bail!("{} is missing; install Keyslip again, or say where it is with --libexec", program.display());
         }
     }
     let config = config::load(&site.config)?;
