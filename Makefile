@@ -93,7 +93,8 @@ install: stage
 uninstall:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBEXECDIR='$(LIBEXECDIR)' packaging/install --uninstall
 
-# VERSION and SOURCE_DATE_EPOCH take the place of Cargo.toml's version and the time of the last commit.
+# VERSION and SOURCE_DATE_EPOCH take the place of Cargo.toml's version and the time of the last commit; MAINTAINER is who
+# publishes it.
 deb: stage
 	@packaging/deb build/stage build/dist
 
