@@ -12,7 +12,7 @@ STATIC     := -C target-feature=+crt-static -C relocation-model=static -C link-a
 BIN        := build/bin
 TARGET     := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build demo test test-security test-youki lint fuzz-smoke bench install uninstall clean
+.PHONY: help setup build demo test test-security test-youki lint fuzz-smoke bench pages stage install uninstall deb tarball test-package clean
 
 help:
 	@echo 'make setup      install what this machine lacks (Debian packages, cargo-nextest)'
@@ -25,6 +25,9 @@ help:
 	@echo 'make fuzz-smoke each fuzz target for a minute'
 	@echo 'make bench      instruction counts of the static programs, and what they cost beside others'
 	@echo 'make install    into DESTDIR and PREFIX; make uninstall takes it away'
+	@echo 'make deb        a Debian package, in build/dist'
+	@echo 'make tarball    an archive with a script that installs it, and checksums, in build/dist'
+	@echo 'make test-package  the package in clean trees of Debian 12 and 13, from installing to purging'
 
 setup:
 	@tests/lab/setup
@@ -40,7 +43,7 @@ demo:
 	@$(MAKE) --no-print-directory build
 	@examples/demo/demo
 
-test: setup build
+test: setup stage
 	@rm -rf $${CARGO_TARGET_DIR:-target}/tmp/{engines,agents,agents-shadows,security,documentation}
 	cargo nextest run --locked --no-fail-fast
 	@tests/matrix/table
@@ -73,24 +76,33 @@ bench: setup build
 	@benches/instructions
 	@benches/compare $(ROUNDS)
 
-install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)/etc/keyslip $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,system user)
-	install -m 755 $(BIN)/keyslip $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BIN)/keyslip-runtime $(BIN)/keyslip-hook $(BIN)/keyslip-launch $(DESTDIR)$(LIBEXECDIR)/
-	ln -sfn $(PREFIX)/bin/keyslip $(DESTDIR)$(LIBEXECDIR)/keyslip
-	install -m 644 config/systemd/keyslip-tmpfs.service config/systemd/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
-	install -m 644 config/systemd/user/keyslip-refresh.service config/systemd/keyslip-refresh.timer $(DESTDIR)$(PREFIX)/lib/systemd/user/
-	test -e $(DESTDIR)/etc/keyslip/keyslip.toml || install -m 644 config/keyslip.toml $(DESTDIR)/etc/keyslip/
-	LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' config/link-engines
+# Man pages and completions, from the commands themselves and the commented configuration.
+pages:
+	@rm -rf build/share
+	cargo run --quiet --locked --bin keyslip-manual -- build/share
+
+# Everything that is installed, below build/stage.
+stage: build pages
+	@packaging/stage build/stage
+
+install: stage
+	@TREE=$(CURDIR)/build/stage PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBEXECDIR='$(LIBEXECDIR)' packaging/install
 
 # What the operator wrote in /etc/keyslip and the logins in /var/lib/keyslip stay. Engines must not be left with a
 # runtime that is gone; what users installed for their own podman falls back to the real runtime by itself.
 uninstall:
-	if [ -z '$(DESTDIR)' ] && [ -x '$(PREFIX)/bin/keyslip' ]; then '$(PREFIX)/bin/keyslip' uninstall --all; fi
-	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin/keyslip $(DESTDIR)$(PREFIX)/lib/systemd/system/keyslip-tmpfs.service
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/,$(addprefix system/keyslip-refresh.,service timer) $(addprefix user/keyslip-refresh.,service timer))
-	if cmp -s config/keyslip.toml $(DESTDIR)/etc/keyslip/keyslip.toml; then rm $(DESTDIR)/etc/keyslip/keyslip.toml; fi
-	rmdir --ignore-fail-on-non-empty $(DESTDIR)/etc/keyslip 2>/dev/null || true
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBEXECDIR='$(LIBEXECDIR)' packaging/install --uninstall
+
+# VERSION and SOURCE_DATE_EPOCH take the place of Cargo.toml's version and the time of the last commit; MAINTAINER is who
+# publishes it.
+deb: stage
+	@packaging/deb build/stage build/dist
+
+tarball: stage
+	@packaging/tarball build/stage build/dist
+
+test-package: setup stage
+	@tests/package/run
 
 clean:
 	rm -rf build target

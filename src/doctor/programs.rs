@@ -216,7 +216,7 @@ fn judge_program(program: &Program, seen: &Seen, findings: &mut Vec<Finding>) {
     let area = Area::Programs;
     let subject = program.path.display().to_string();
     let name = program.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let again = || Remedy::advice("install Keyslip again: make install");
+    let again = || Remedy::advice("install Keyslip again");
     if !program.there {
         let what = if name == COMMAND_LINE {
             "is missing: the shim and the hooks cannot ask for logins in keyrings and from helpers"

@@ -15,7 +15,7 @@ pub(super) fn plan(host: &Host, present: &Present, config: &Config) -> Result<Pl
     let mut plan = Plan::new(Engine::Cdi, Mode::Cdi);
     let program = host.libexec.join("keyslip-hook");
     if !program.is_file() {
-        return Err(Error::Link { link: program, reason: "is missing; run `make install`".to_owned() });
+        return Err(Error::Link { link: program, reason: "is missing; install Keyslip again".to_owned() });
     }
     let devices = cdi::devices(&host.site, config, &[])?;
     plan.notes = devices.notes;

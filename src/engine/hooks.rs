@@ -35,7 +35,7 @@ pub fn files(host: &Host, dir: &Path, engine: &str) -> Result<Vec<(&'static str,
     let (hook, launcher) = (host.libexec.join("keyslip-hook"), host.libexec.join("keyslip-launch"));
     for program in [&hook, &launcher] {
         if !program.is_file() {
-            let reason = "is missing; run `make install`, or say where it is with --libexec".to_owned();
+            let reason = "is missing; install Keyslip again, or say where it is with --libexec".to_owned();
             return Err(Error::Link { link: program.clone(), reason });
         }
     }

@@ -1,4 +1,4 @@
-//! The engines' links to the shim, which `make install` makes: `…/ENGINE/RUNTIME`, with the real runtime behind
+//! The engines' links to the shim, which `link-engines` makes: `…/ENGINE/RUNTIME`, with the real runtime behind
 //! `…/ENGINE/RUNTIME.real`. An engine must never be pointed to one that does not work.
 
 use std::fs;
@@ -27,19 +27,20 @@ pub(super) fn names(host: &Host, engine: &str) -> Vec<String> {
 /// One link, tried out.
 pub(super) fn link(host: &Host, engine: &str, name: &str) -> Result<Link, Error> {
     let path = host.libexec.join(engine).join(name);
+    let again = remake(host);
     let wrong = |reason: String| Err(Error::Link { link: path.clone(), reason });
     let Ok(shim) = fs::canonicalize(&path) else {
-        return wrong("is missing; run `make install`, which makes the engines' links".to_owned());
+        return wrong(format!("is missing; {again}"));
     };
     if shim.file_name().is_none_or(|name| name != "keyslip-runtime") {
-        return wrong(format!("leads to {} and not to the shim; run `make install`", shim.display()));
+        return wrong(format!("leads to {} and not to the shim; {again}", shim.display()));
     }
     let behind = host.libexec.join(engine).join(format!("{name}.real"));
     let Ok(real) = fs::canonicalize(&behind) else {
-        return wrong(format!("has no runtime behind it: {} leads nowhere; run `make install`", behind.display()));
+        return wrong(format!("has no runtime behind it: {} leads nowhere; {again}", behind.display()));
     };
     if real == shim {
-        return wrong(format!("calls itself: {} leads to the shim; run `make install`", behind.display()));
+        return wrong(format!("calls itself: {} leads to the shim; {again}", behind.display()));
     }
     let tried = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
     match tried {
@@ -47,6 +48,11 @@ pub(super) fn link(host: &Host, engine: &str, name: &str) -> Result<Link, Error>
         Ok(output) => wrong(format!("does not work: {}", first_line(&output.stderr))),
         Err(error) => wrong(format!("cannot be started: {error}")),
     }
+}
+
+/// What makes the links again, for a message.
+pub(super) fn remake(host: &Host) -> String {
+    format!("run: {}", host.libexec.join("link-engines").display())
 }
 
 /// Says that a link leads to another runtime than the one the engine uses now.

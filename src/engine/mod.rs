@@ -48,7 +48,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
 
-/// Where `make install` puts the programs and the engines' links.
+/// Where an installation puts the programs and the engines' links.
 pub const LIBEXEC: &str = "/usr/libexec/keyslip";
 
 /// What Keyslip can be installed for.

@@ -174,7 +174,7 @@ impl Setting {
     /// A default runtime that is not behind the shim would make the installation useless.
     fn check_default(&self, host: &Host, covered: &[String]) -> Result<(), Error> {
         if covered.is_empty() {
-            let reason = "has no link for a runtime that podman uses; run `make install`".to_owned();
+            let reason = format!("has no link for a runtime that podman uses; {}", links::remake(host));
             return Err(Error::Link { link: host.libexec.join("podman"), reason });
         }
         let Some((runtime, file)) = &self.all.runtime else { return Ok(()) };

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::lab::{Lab, Output};
 
 fn examples() -> PathBuf {
@@ -63,6 +65,20 @@ fn each_job_has_its_agent_authenticated_and_leaves_the_secret_nowhere() {
 }
 
 #[test]
+fn a_job_of_an_ordinary_user_runs_under_rootless_podman() {
+    let Some((lab, token, _)) = job("ci-user") else { return };
+    let expected = format!("{}\n{}", hash(&lab, &token, "\\n"), hash(&lab, &token, ""));
+    let image = "podman import -q -c 'ENV PATH=/bin' $W/image.tar bb";
+    let output = lab.as_user(&format!(
+        "rm ~/.config/keyslip/keyslip.toml; {image}; export CLAUDE_TOKEN={token}
+        $REPO/examples/ci/with-login $REPO/examples/ci/podman/run-agent bb sh -c '{AGENT}'"
+    ));
+    assert_eq!(output.code(), Some(5), "{output}");
+    assert!(output.stdout.contains(&expected) && !output.said().contains("<SECRET>"), "expected {expected}: {output}");
+    assert_eq!(lab.leaks(&PLACES, &token), [""; 0]);
+}
+
+#[test]
 fn a_job_without_its_secret_does_not_begin_and_one_that_is_ended_logs_out() {
     let Some((lab, token, _)) = job("ci-end") else { return };
     let output = run(&lab, "", "touch $W/begun");
@@ -81,10 +97,10 @@ fn the_scripts_are_sound_and_the_jobs_call_them() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for file in ["github-actions.yaml", "gitlab-ci.yaml"] {
         let text = fs::read_to_string(examples().join(file)).expect("a job");
-        let job = yaml_rust2::YamlLoader::load_from_str(&text).expect("YAML");
-        let commands = commands(&job[0]);
+        let mut commands = commands(&serde_saphyr::from_str::<Value>(&text).expect("YAML"));
+        commands.sort();
         assert_eq!(commands.len(), 3, "{file}: {commands:?}");
-        for (command, script) in commands.iter().zip(["podman", "crun", "hook"]) {
+        for (command, script) in commands.iter().zip(["crun", "hook", "podman"]) {
             let called = format!("examples/ci/with-login examples/ci/{script}/run-agent ");
             assert!(
                 command.starts_with(&called) && command.ends_with(" claude -p 'review this change'"),
@@ -95,16 +111,16 @@ fn the_scripts_are_sound_and_the_jobs_call_them() {
 }
 
 /// The commands of a job, wherever they are: what `run` and `script` hold.
-fn commands(node: &yaml_rust2::Yaml) -> Vec<String> {
-    let Some(map) = node.as_hash() else {
-        return node.as_vec().into_iter().flatten().flat_map(commands).collect();
+fn commands(node: &Value) -> Vec<String> {
+    let Some(members) = node.as_object() else {
+        return node.as_array().into_iter().flatten().flat_map(commands).collect();
     };
     let mut found = Vec::new();
-    for (key, value) in map {
-        match (key.as_str(), value) {
-            (Some("run"), value) => found.extend(value.as_str().map(str::to_owned)),
-            (Some("script"), value) => {
-                found.extend(value.as_vec().into_iter().flatten().filter_map(|it| Some(it.as_str()?.to_owned())))
+    for (key, value) in members {
+        match key.as_str() {
+            "run" => found.extend(value.as_str().map(str::to_owned)),
+            "script" => {
+                found.extend(value.as_array().into_iter().flatten().filter_map(|it| Some(it.as_str()?.to_owned())))
             }
             _ => found.extend(commands(value)),
         }

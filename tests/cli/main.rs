@@ -39,7 +39,7 @@ fn a_login_is_stored_shown_and_removed() {
     assert_eq!(again.code(), Some(1));
     assert!(again.stderr.contains("keyslip auth status"), "{again}");
     assert!(!lab.ok("keyslip auth status").contains("default"));
-    let shown = lab.ok("keyslip auth status; keyslip status; keyslip status --json; keyslip list --json");
+    let shown = lab.ok("keyslip auth status; keyslip; keyslip status; keyslip status --json; keyslip list --json");
     assert!(!shown.contains("<CLAUDE>"), "{shown}");
 }
 
@@ -83,6 +83,10 @@ fn a_fresh_host_is_told_what_to_do_next() {
     let lab = lab!("cli-fresh");
     let status = lab.ok("keyslip status");
     assert!(status.contains("next: store a login: keyslip auth login AGENT"), "{status}");
+    assert_eq!(lab.ok("keyslip"), status, "alone it shows where one stands");
+    let wrong = lab.sh("keyslip statsu");
+    assert_eq!(wrong.code(), Some(2), "{wrong}");
+    assert!(wrong.stderr.contains("'status'") && wrong.stderr.contains("try '--help'"), "{wrong}");
     assert!(lab.ok("keyslip list").contains("no container holds a credential"));
     assert!(lab.ok("keyslip sync").contains("no container"));
     assert_eq!(lab.ok("keyslip sweep"), "removed 0, alive 0, left for later 0");
@@ -155,7 +159,7 @@ fn hooks_are_written_into_a_directory_of_their_own() {
         let output = lab.sh(&format!("keyslip install hooks --dir {dir}"));
         assert!(output.stderr.contains("podman build"), "{output}");
     }
-    assert!(lab.sh("keyslip install hooks --libexec /nonexistent").stderr.contains("make install"));
+    assert!(lab.sh("keyslip install hooks --libexec /nonexistent").stderr.contains("install Keyslip again"));
 }
 
 #[test]

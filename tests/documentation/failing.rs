@@ -14,7 +14,8 @@ fn page(text: &str) -> Result<Page, String> {
 /// Why a page cannot be run; nothing without root.
 #[track_caller]
 fn fails(name: &str, text: &str, reason: &str) {
-    let page = page(text).expect("a page that can be read");
+    let mut page = page(text).expect("a page that can be read");
+    page.lab.insert("tree".to_owned(), "debian12".to_owned());
     match run::run(&page, name) {
         Ok(None) => {}
         Ok(Some(tally)) => panic!("{text}: {tally:?}"),

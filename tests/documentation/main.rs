@@ -92,6 +92,23 @@ fn every_link_leads_somewhere() {
     assert!(all > 50, "only {all} links were found");
 }
 
+#[test]
+fn every_key_is_in_the_table_of_the_configuration() {
+    let read = |path: &str| fs::read_to_string(links::root().join(path)).expect("a file");
+    let schema: serde_json::Value = serde_json::from_str(&read("config/keyslip.schema.json")).expect("JSON");
+    let page = read("docs/configuration.md");
+    let table =
+        page.split_once("## Keys").and_then(|(_, rest)| rest.split_once("\n\nAn API key")).expect("the table").0;
+    let mut keys: Vec<&String> = schema["properties"].as_object().expect("keys").keys().collect();
+    for part in ["store", "audit_log", "delivery"] {
+        keys.extend(schema["properties"][part]["properties"].as_object().expect("keys").keys());
+    }
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        assert!(table.contains(key.as_str()), "{key} is not in the table of docs/configuration.md");
+    }
+}
+
 /// What Forage's and Headjack's own pages on authentication help with, in the words that somebody would look for.
 #[test]
 fn every_symptom_of_the_tools_that_people_come_from_is_in_troubleshooting() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use yaml_rust2::{Yaml, YamlLoader};
+use serde_json::Value;
 
 use crate::cri::{Cri, Pod, Wanted};
 use crate::lab::Lab;
@@ -20,8 +20,8 @@ impl Pods {
     /// # Errors
     /// When it has no pod, or containerd refuses one.
     pub fn run(lab: &Lab, manifest: &str) -> Result<(Self, String), String> {
-        let documents = YamlLoader::load_from_str(manifest).map_err(|error| error.to_string())?;
-        let of_kind = |kind: &'static str| documents.iter().filter(move |it| it["kind"].as_str() == Some(kind));
+        let documents: Vec<Value> = serde_saphyr::from_multiple(manifest).map_err(|error| error.to_string())?;
+        let of_kind = |kind: &'static str| documents.iter().filter(move |it| it["kind"] == kind);
         let handlers: BTreeMap<_, _> =
             of_kind("RuntimeClass").map(|it| (it["metadata"]["name"].as_str(), it["handler"].as_str())).collect();
         let mut pods = Self { cri: Cri::connect(lab), running: Vec::new() };
@@ -29,12 +29,10 @@ impl Pods {
         for pod in of_kind("Pod") {
             let class = pod["spec"]["runtimeClassName"].as_str();
             let handler = handlers.get(&class).copied().flatten().ok_or(format!("no RuntimeClass {class:?}"))?;
-            let none = yaml_rust2::yaml::Hash::new();
-            let annotations = pod["metadata"]["annotations"].as_hash().unwrap_or(&none);
+            let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
             let annotations: Vec<_> =
-                annotations.iter().filter_map(|(key, value)| Some((key.as_str()?, value.as_str()?))).collect();
-            let text =
-                |value: &'static str, node: &Yaml| node[value].as_str().map(str::to_owned).ok_or(format!("no {value}"));
+                annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect();
+            let text = |value: &str, node: &Value| node[value].as_str().map(str::to_owned).ok_or(format!("no {value}"));
             let (name, namespace) = (text("name", &pod["metadata"])?, text("namespace", &pod["metadata"])?);
             let sandbox = pods.cri.pod(&name, &namespace, handler, &annotations)?;
             let container = &pod["spec"]["containers"][0];

@@ -27,6 +27,10 @@ pub struct Tally {
     pub not_run: Vec<(usize, String)>,
 }
 
+/// The machine's own Debian is under overlays where the lab's other tests write; a page also writes where a reader would.
+const LOCAL: &str = "mkdir -p $W/overlay/local/upper $W/overlay/local/work
+    mount -t overlay overlay -o lowerdir=/usr/local,upperdir=$W/overlay/local/upper,workdir=$W/overlay/local/work /usr/local";
+
 /// What a host has before anybody did anything, beside the lab's own limits for podman.
 const HOST: &str = "mkdir -p /etc/containers /home/labuser/.config/containers
     sed '/engine.runtimes/,$d' $CONTAINERS_CONF >/etc/containers/containers.conf
@@ -86,6 +90,9 @@ fn on(tree: Tree, page: &Page, name: &str) -> Result<Option<Tally>, String> {
     let user = page.lab.contains_key("user");
     let mut before = ":".to_owned();
     lab.ok(HOST);
+    if tree == Tree::Debian12 {
+        lab.ok(LOCAL);
+    }
     lab.ok(IMAGE);
     for engine in page.lab.get("engines").into_iter().flat_map(|engines| engines.split(',')) {
         match engine {
@@ -236,7 +243,7 @@ fn data(item: &Item, tally: &mut Tally) -> Result<(), String> {
             tally.data += 1;
         }
         "yaml" => {
-            yaml_rust2::YamlLoader::load_from_str(&item.text).map_err(|error| format!("{line}: {error}"))?;
+            serde_saphyr::from_multiple::<serde_json::Value>(&item.text).map_err(|error| format!("{line}: {error}"))?;
             tally.data += 1;
         }
         "ini" | "dockerfile" => tally.data += 1,

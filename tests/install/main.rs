@@ -13,6 +13,7 @@ mod edited;
 mod examples;
 mod killed;
 mod podman;
+mod prefix;
 mod refused;
 mod rootless;
 

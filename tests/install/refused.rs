@@ -137,13 +137,21 @@ fn links_that_do_not_work() {
         "cd /usr/libexec/keyslip; rm docker/runc; ln -sfn /usr/bin/crun podman/crun; ln -sfn /nowhere cri/runc.real
         ln -sfn ../keyslip-runtime containerd/runc.real",
     );
-    host.refuses("keyslip install docker", "docker/runc is missing; run `make install`");
+    host.refuses("keyslip install docker", "docker/runc is missing; run: /usr/libexec/keyslip/link-engines");
     host.refuses("keyslip install podman", "podman/crun leads to /usr/bin/crun and not to the shim");
     host.refuses("keyslip install containerd", "cri/runc has no runtime behind it");
     host.ok("cd /usr/libexec/keyslip; ln -sfn /usr/sbin/runc cri/runc.real");
     host.refuses("keyslip install containerd", "containerd/runc calls itself");
+    // What the messages say helps.
+    host.ok("/usr/libexec/keyslip/link-engines");
+    for engine in ["docker", "podman", "containerd"] {
+        host.does(&format!("keyslip install {engine} --dry-run"));
+    }
     host.ok("rm -r /usr/libexec/keyslip/podman");
-    host.refuses("keyslip install podman", "podman has no link for a runtime that podman uses; run `make install`");
+    host.refuses(
+        "keyslip install podman",
+        "podman has no link for a runtime that podman uses; run: /usr/libexec/keyslip/link-engines",
+    );
 }
 
 #[test]

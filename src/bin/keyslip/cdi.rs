@@ -12,11 +12,16 @@ use keyslip::names::Account;
 use keyslip::site::{Site, Whose};
 use keyslip::{cdi, config};
 
+use crate::cli::examples;
+use crate::place;
+
 #[derive(Subcommand)]
 pub enum Cdi {
     /// Write the file by which engines offer each agent and account as a device. It holds no secret.
-    ///
-    /// Example: keyslip cdi generate && podman run --device keyslip.dev/agent=claude IMAGE
+    #[command(after_help = examples!(
+        "keyslip cdi generate && podman run --device keyslip.dev/agent=claude IMAGE",
+        "keyslip cdi generate --account work --stdout",
+    ))]
     Generate(Generate),
 }
 
@@ -44,7 +49,7 @@ pub struct Generate {
     #[arg(long, value_enum, default_value = "cdi")]
     engine: Reader,
     /// Where keyslip-hook is.
-    #[arg(long, default_value = "/usr/libexec/keyslip")]
+    #[arg(long, default_value_os_t = place::libexec())]
     libexec: PathBuf,
 }
 
@@ -57,7 +62,7 @@ pub fn run(command: &Cdi, site: &Site) -> anyhow::Result<ExitCode> {
 fn generate(args: &Generate, site: &Site) -> anyhow::Result<ExitCode> {
     let program = std::path::absolute(args.libexec.join("keyslip-hook"))?;
     if !program.is_file() {
-        bail!("{} is missing; run `make install`, or say where it is with --libexec", program.display());
+        bail!("{} is missing; install Keyslip again, or say where it is with --libexec", program.display());
     }
     let devices = cdi::devices(site, &config::load(&site.config)?, &args.accounts)?;
     let engine = match args.engine {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::auth;
 use crate::output::{self, Format};
+use crate::place;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -59,7 +60,7 @@ fn examine(args: &Args) -> Vec<Finding> {
             return vec![Finding::broken(Area::Configuration, "this user", error.to_string(), remedy)];
         }
     };
-    let libexec = args.libexec.clone().unwrap_or_else(libexec);
+    let libexec = args.libexec.clone().unwrap_or_else(place::libexec);
     let programs = programs::observe(&libexec);
     let mut findings = programs::judge(&programs);
     findings.extend(advisories::judge(&runtimes(&programs)));
@@ -92,12 +93,6 @@ fn examine(args: &Args) -> Vec<Finding> {
         findings.extend(probe::run(&around, only));
     }
     findings
-}
-
-/// Where the programs are: beside `bin`, where this program is, else where an installation puts them.
-fn libexec() -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.parent()?.join("libexec/keyslip")));
-    beside.filter(|dir| dir.is_dir()).unwrap_or_else(|| PathBuf::from("/usr/libexec/keyslip"))
 }
 
 fn runtimes(programs: &programs::Seen) -> Vec<advisories::Runtime> {

@@ -21,6 +21,8 @@ use keyslip::pipeline::{self, Input};
 use keyslip::request;
 use keyslip::site::Site;
 
+use crate::place;
+
 #[derive(clap::Args)]
 pub struct Args {
     /// The bundle: a directory with config.json.
@@ -30,7 +32,7 @@ pub struct Args {
     #[arg(long = "agent")]
     agents: Vec<AgentRef>,
     /// Where keyslip-hook and keyslip-launch are.
-    #[arg(long, default_value = "/usr/libexec/keyslip")]
+    #[arg(long, default_value_os_t = place::libexec())]
     libexec: PathBuf,
 }
 
@@ -45,7 +47,7 @@ pub fn run(args: &Args, site: &Site) -> anyhow::Result<ExitCode> {
     let (hook, launcher) = (args.libexec.join("keyslip-hook"), args.libexec.join("keyslip-launch"));
     for program in [&hook, &launcher] {
         if !program.is_file() {
-            bail!("{} is missing; run `make install`, or say where it is with --libexec", program.display());
+            bail!("{} is missing; install Keyslip again, or say where it is with --libexec", program.display());
         }
     }
     let config = config::load(&site.config)?;

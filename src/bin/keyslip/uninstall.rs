@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use keyslip::engine::{self, Engine, Host, LIBEXEC};
+use keyslip::engine::{self, Engine, Host};
 use keyslip::site::Site;
 
 use crate::install::changed;
+use crate::place;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,7 +25,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Where the programs and the engines' links are.
-    #[arg(long, default_value = LIBEXEC, hide = true)]
+    #[arg(long, default_value_os_t = place::libexec(), hide = true)]
     libexec: PathBuf,
 }
 

@@ -15,6 +15,7 @@ use keyslip::names::{Account, AgentName};
 use keyslip::site::Site;
 use keyslip::source::store_of;
 
+use crate::cli::examples;
 use crate::output::Format;
 
 pub use login::Rests;
@@ -25,11 +26,15 @@ pub enum Auth {
     /// Log in and store the credential.
     ///
     /// In a terminal the agent's own login program is run, and the credential is taken from it. A
-    /// credential on standard input is stored as it is: `keyslip auth login claude < FILE`.
+    /// credential on standard input is stored as it is.
+    #[command(after_help = examples!(
+        "keyslip auth login claude",
+        "keyslip auth login codex --method device",
+        "keyslip auth login claude --account work < FILE",
+    ))]
     Login(login::Args),
     /// Choose which account is meant by an agent's name alone.
-    ///
-    /// Example: keyslip auth switch claude work
+    #[command(after_help = examples!("keyslip auth switch claude work", "keyslip auth switch claude default"))]
     Switch {
         /// The agent.
         agent: AgentName,
@@ -37,10 +42,10 @@ pub enum Auth {
         account: Account,
     },
     /// Renew logins whose refresh token Keyslip alone holds, and bring them into containers that run.
-    ///
-    /// Example: keyslip auth refresh --due
+    #[command(after_help = examples!("keyslip auth refresh --due", "keyslip auth refresh codex --account work"))]
     Refresh(refresh::Args),
     /// Show the logins of this host and how long they last.
+    #[command(after_help = examples!("keyslip auth status", "keyslip auth status claude --json"))]
     Status {
         /// Only this agent.
         agent: Option<AgentName>,
@@ -48,6 +53,7 @@ pub enum Auth {
         format: Format,
     },
     /// Remove a login from everywhere it was put, containers that run included.
+    #[command(after_help = examples!("keyslip auth logout claude", "keyslip auth logout claude --account work"))]
     Logout {
         /// The agent.
         agent: AgentName,
@@ -58,6 +64,7 @@ pub enum Auth {
     /// Take over logins that another tool has stored, and leave them there.
     ///
     /// An OAuth login comes without a refresh token that can be used once: whoever has it keeps it.
+    #[command(after_help = examples!("keyslip auth import forage --dry-run", "keyslip auth import claude --account work"))]
     Import(crate::import::Args),
 }
 

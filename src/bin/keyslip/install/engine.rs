@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
-use keyslip::engine::{self, Engine, Host, LIBEXEC, Mode, Order, Plan};
+use keyslip::engine::{self, Engine, Host, Mode, Order, Plan};
 use keyslip::site::{Site, Whose};
+
+use crate::place;
 
 /// What every engine has.
 #[derive(clap::Args)]
@@ -15,7 +17,7 @@ pub struct Common {
     #[arg(long)]
     dry_run: bool,
     /// Where the programs and the engines' links are.
-    #[arg(long, default_value = LIBEXEC, hide = true)]
+    #[arg(long, default_value_os_t = place::libexec(), hide = true)]
     libexec: PathBuf,
 }
 

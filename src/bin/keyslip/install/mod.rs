@@ -11,34 +11,43 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use keyslip::engine::{Host, LIBEXEC, hooks};
+use keyslip::engine::{Host, hooks};
 use keyslip::site::Site;
+
+use crate::cli::examples;
+use crate::place;
 
 #[derive(Subcommand)]
 pub enum Install {
     /// Set podman up: a drop-in of containers.conf. As an ordinary user, for that user's rootless podman.
     ///
     /// Nothing is restarted. `keyslip uninstall podman` leaves every file as it was.
+    #[command(after_help = examples!("keyslip install podman", "keyslip install podman --mode hook --dry-run"))]
     Podman(engine::Podman),
     /// Set docker up: a runtime in /etc/docker/daemon.json.
     ///
     /// Nothing is restarted. `keyslip uninstall docker` leaves every file as it was.
+    #[command(after_help = examples!("keyslip install docker && systemctl reload docker", "keyslip install docker --default"))]
     Docker(engine::Docker),
     /// Set containerd up, for Kubernetes' CRI and for ctr: a block in /etc/containerd/config.toml.
     ///
     /// Nothing is restarted. `keyslip uninstall containerd` leaves every file as it was.
+    #[command(after_help = examples!("keyslip install containerd --dry-run", "keyslip install containerd"))]
     Containerd(engine::Containerd),
     /// Offer agents as devices, in /etc/cdi/keyslip.json, to every engine that reads it.
+    #[command(after_help = examples!("keyslip install cdi && podman run --device keyslip.dev/agent=claude IMAGE"))]
     Cdi(engine::Common),
     /// Mount a tmpfs that is never swapped out at the runtime directory.
     ///
     /// The unit keyslip-tmpfs.service does the same at boot. Without it the directory is part of /run,
     /// which is a tmpfs too but may be swapped.
+    #[command(after_help = examples!("keyslip install tmpfs"))]
     Tmpfs,
     /// Write the hooks for podman into a directory of their own, and configure nothing.
     ///
     /// `install podman --mode hook` does that and names the directory in containers.conf. Never put these
     /// files into /usr/share/containers/oci/hooks.d: `podman build` fails on the stage `precreate`.
+    #[command(after_help = examples!("keyslip install hooks --dir /etc/keyslip/hooks.d"))]
     Hooks {
         /// The directory.
         #[arg(long)]
@@ -47,7 +56,7 @@ pub enum Install {
         #[arg(long, default_value = "podman")]
         engine: String,
         /// Where the programs are.
-        #[arg(long, default_value = LIBEXEC)]
+        #[arg(long, default_value_os_t = place::libexec())]
         libexec: PathBuf,
     },
 }
