@@ -1,6 +1,7 @@
 # Keyslip as a package: pkgs.callPackage ./config/nixos/package.nix { }.
 #
-# It has been evaluated and never built: there was no Nix that could. It makes what `make install` makes.
+# It has been evaluated and never built: there was no Nix that could. It has the programs, the units and the commented
+# configuration of `make install`, and not the pages of the manual.
 {
   lib,
   rustPlatform,

@@ -218,6 +218,8 @@ fn policies_change(node: &mut Node, daemon: &Running) {
     });
     let second = node.start(&pod("agent")).expect("the policy before stays");
     node.end(second);
+    // Two more rounds of the loop.
+    std::thread::sleep(std::time::Duration::from_secs(21));
 
     let policy = node.objects.change("ConfigMap", "keyslip-policy");
     *policy = good.clone();
@@ -226,6 +228,8 @@ fn policies_change(node: &mut Node, daemon: &Running) {
     policy["data"]["others.toml"] = teams.into();
     node.volumes(daemon);
     until("the new policy", || node.log(daemon, "keep").contains("the policy is in place: others.toml sources.toml"));
+    let refusals = node.log(daemon, "keep").matches("the policy is not taken").count();
+    assert_eq!(refusals, 1, "a refused policy is tried once");
     let third = node.start(&pod("agent")).expect("the new policy");
     assert_eq!(node.exec(&third, "cat /run/secrets/claude"), "<TEAM-B>");
     node.end(third);

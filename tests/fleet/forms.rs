@@ -120,3 +120,10 @@ fn roles_name_what_there_is_and_no_role_is_for_the_daemon_set() {
         assert_eq!(object["automountServiceAccountToken"], Value::Bool(false), "{file}");
     }
 }
+
+#[test]
+fn the_scripts_of_the_image_are_plain_shell() {
+    let scripts = ["node", "credential"].map(|name| directory().join("image").join(name));
+    let output = std::process::Command::new("shellcheck").args(&scripts).output().expect("shellcheck starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
