@@ -104,7 +104,7 @@ fn on(tree: Tree, page: &Page, name: &str) -> Result<Option<Tally>, String> {
             }
             "containerd" => {
                 lab.containerd();
-                lab.ok("for n in default k8s.io; do ctr -n $n images tag localhost/bb:latest docker.io/library/my-agent:latest; done");
+                lab.ok("for n in default k8s.io; do ctr -n $n images tag localhost/bb:latest localhost/my-agent:latest; done");
             }
             other => return Err(format!("no engine {other}")),
         }
