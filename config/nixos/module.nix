@@ -65,7 +65,8 @@ let
     inherit engines;
     agents = lib.mapAttrs (_: agent) cfg.agents;
     templates = lib.mapAttrs (_: template: { agents = lib.mapAttrs (_: agent) template.agents; }) cfg.templates;
-    allow = map filled cfg.rules;
+    # An empty list selects nothing; without the key the rule would be for everybody.
+    allow = map withoutNull cfg.rules;
   };
 
   # Every agent's options with the place where they are written.

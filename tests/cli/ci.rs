@@ -90,6 +90,21 @@ fn a_job_without_its_secret_does_not_begin_and_one_that_is_ended_logs_out() {
 }
 
 #[test]
+fn a_job_keeps_its_exit_code_and_leaves_a_login_alone_that_was_there() {
+    let Some((lab, token, _)) = job("ci-own") else { return };
+    // There is nothing left to log out of then.
+    let output = run(&lab, &token, "bash -c 'keyslip auth logout claude; exit 7'");
+    assert_eq!(output.code(), Some(7), "{output}");
+    lab.login("claude", &lab.token("OWN"));
+    let output = run(&lab, &token, "touch $W/begun");
+    assert!(output.code() == Some(1) && output.stderr.contains("has a login for claude"), "{output}");
+    assert_eq!(
+        lab.ok("ls $W/begun 2>/dev/null || true; jq -r .token /var/lib/keyslip/tokens/claude-oauth.json"),
+        "<OWN>"
+    );
+}
+
+#[test]
 fn the_scripts_are_sound_and_the_jobs_call_them() {
     let scripts =
         ["with-login", "podman/run-agent", "crun/run-agent", "hook/run-agent"].map(|name| examples().join(name));

@@ -102,6 +102,16 @@ fn a_secret_name_without_its_secret_fails_with_a_sentence() {
 }
 
 #[test]
+fn an_empty_list_in_a_rule_stays_and_does_not_make_it_one_for_everybody() {
+    let settings = "rules = [ { uid = [ ]; namespace = [ ]; agents = [ \"claude\" ]; } ];";
+    let system = with(settings).expect("a system");
+    let file: Value = toml::from_str(system["etc"]["keyslip/keyslip.toml"].as_str().expect("a text")).expect("TOML");
+    assert_eq!(file["allow"][0]["uid"], serde_json::json!([]), "{file}");
+    assert_eq!(file["allow"][0]["namespace"], serde_json::json!([]), "{file}");
+    assert_eq!(file["allow"][0].get("engine"), None, "{file}");
+}
+
+#[test]
 fn what_is_no_text_or_no_option_is_refused() {
     for (settings, reason) in [
         // A path without quotes would be copied into the store.

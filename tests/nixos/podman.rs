@@ -32,6 +32,10 @@ fn host(name: &str, system: &Value) -> Option<Lab> {
         lab.write(&format!("/nix/store/etc/{path}"), text.as_str().expect("a text").as_bytes());
         lab.ok(&format!("chmod 444 /nix/store/etc/{path}; ln -s /nix/store/etc/{path} /etc/{path}"));
     }
+    // Whatever writes places down names those that stay when the store is cleaned.
+    let program = format!("{package}/bin/keyslip");
+    let places = lab.ok(&format!("{program} cdi generate --help; {program} inject --help")).replace('\n', " ");
+    assert!(places.contains("/usr/libexec/keyslip") && !places.contains(package), "{places}");
     lab.mark("KEY", "sk-ant-api03-FAKE-of-sops");
     lab.ok("mkdir -p /run/secrets");
     lab.write("/run/secrets/anthropic-api-key", b"sk-ant-api03-FAKE-of-sops\n");
