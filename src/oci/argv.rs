@@ -269,15 +269,6 @@ impl<'a> Call<'a> {
         out
     }
 
-    /// `argv`, made from this one, with `--pid-file FILE` as well where none is named.
-    #[must_use]
-    pub fn and_pid_file(&self, mut argv: Vec<CString>, file: &Path) -> Vec<CString> {
-        if let (None, Some(verb)) = (self.pid_file(), self.verb) {
-            argv.splice(verb + 1..=verb, [c"--pid-file".to_owned(), c_string(file.as_os_str().as_bytes())]);
-        }
-        argv
-    }
-
     /// Replaces the value of an option where it stands, or adds the option behind the verb.
     fn with(&self, names: &[&str], option: &str, value: &OsStr) -> Vec<CString> {
         let mut out: Vec<CString> = self.argv.iter().map(|arg| (*arg).to_owned()).collect();

@@ -68,32 +68,6 @@ fn undated(text: &str) -> String {
 }
 
 #[test]
-fn a_create_without_a_pid_file_starts_the_runtime_once() {
-    let Some(lab) = Lab::with_claude("bare-pid-file") else { return };
-    for runtime in RUNTIMES {
-        lab.ok(&format!(
-            r#"printf '#!/bin/sh\necho "$*" >>$W/calls\nexec {runtime} "$@"\n' >$W/wrapper; chmod 755 $W/wrapper
-            ln -sfn $W/wrapper $BARE/{runtime}.real; rm -f $W/calls"#
-        ));
-        let bundle = lab.bundle(runtime, r#".annotations={"dev.keyslip.agents":"claude"}"#);
-        let container = Bare::new(&lab, runtime, runtime, &bundle);
-        let made = container.create();
-        assert!(made.succeeded(), "{runtime}: {made}");
-        let calls = lab.ok("cat $W/calls");
-        assert_eq!(calls.lines().count(), 1, "{runtime}: {calls}");
-        let process = lab.ok(&format!(
-            "jq -r .process.pid /run/keyslip/sandbox/*/*/record.json; {runtime} state {} | jq .pid",
-            container.id
-        ));
-        let pids: Vec<&str> = process.lines().collect();
-        assert_eq!(pids[0], pids[1], "{runtime}");
-        assert_eq!(lab.ok("find /run/keyslip -name pid"), "", "{runtime}: nobody needs it any more");
-        container.end();
-        lab.assert_nothing_left(runtime);
-    }
-}
-
-#[test]
 fn a_forced_delete_of_a_running_container_leaves_nothing() {
     let Some(lab) = Lab::with_claude("bare-force") else { return };
     for runtime in RUNTIMES {

@@ -183,27 +183,22 @@ fn hand_over(
     // Two creates of one id may both have found it free; the runtime would refuse one of them, and which
     // one is not known yet.
     anyhow::ensure!(ledger.enter(&key, &record.id, false)?, "another container of this id is being made; try again");
-    let foreground = ends_with_the_call(&shim.call);
-    if foreground {
+    if ends_with_the_call(&shim.call) {
         record.phase = Phase::Live;
         record.write(&plan.dir)?;
     }
     let dir = plan.dir.clone();
-    let mut handed = if shim.installed.is_crun() && shim.call.command != Command::Restore {
+    let handed = if shim.installed.is_crun() && shim.call.command != Command::Restore {
         Handed::config(&shim.call, &plan.change.apply(spec, None))?
     } else {
         Handed::bundle(&shim.call, &dir.join("bundle"), &plan.change, spec, bundle)?
     };
     drop(plan);
-    let pid_file = dir.join("pid");
-    if !foreground {
-        handed.argv = shim.call.and_pid_file(handed.argv, &pid_file);
-    }
     // The runtime has everything again.
     sys::keep_only(Need::CleanUp);
     let argv: Vec<&CStr> = handed.argv.iter().map(CString::as_c_str).collect();
     let ended = shim.supervise(&argv)?;
-    if ended != sys::Ended::Exited(0) || foreground {
+    if ended != sys::Ended::Exited(0) || ends_with_the_call(&shim.call) {
         return Ok(ended);
     }
     if let Err(error) = handed.take_values_away(&dir.join("bundle")) {
@@ -212,9 +207,7 @@ fn hand_over(
         return Err(error);
     }
     record.phase = Phase::Live;
-    // A runtime that wrote neither file is asked.
-    record.process = first_process(shim.call.pid_file().unwrap_or(&pid_file)).or_else(|| ledger::ask_process(record));
-    let _ = fs::remove_file(pid_file);
+    record.process = shim.call.pid_file().and_then(first_process).or_else(|| ledger::ask_process(record));
     // On a full tmpfs the earlier record stays: without the process, the runtime is asked instead.
     let _ = record.write(&dir);
     Ok(ended)
