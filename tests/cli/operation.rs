@@ -98,6 +98,21 @@ fn maintenance_warns_once_a_day_and_at_once_when_it_gets_worse() {
 }
 
 #[test]
+fn maintenance_of_roots_warns_of_the_owners_login_before_root_has_any_state() {
+    let Some(lab) = Lab::new("cli-maintain-owner") else { return };
+    lab.user_login("claude", &lab.token("ALICE"));
+    lab.configure("owner = \"labuser\"\n");
+    lab.ok(
+        r#"cd /home/labuser/.local/state/keyslip/tokens; end=$(date -u -d '12 days' +%FT%TZ)
+        jq --arg t "$end" '.expiresAt = $t' claude-oauth.json >new && cat new >claude-oauth.json && rm new; rm -rf /var/lib/keyslip"#,
+    );
+    let first = lab.sh("keyslip maintain");
+    assert!(first.succeeded() && first.stderr.contains("claude (default) ends in 11d"), "{first}");
+    assert_eq!(lab.ok("stat -c %a /var/lib/keyslip"), "700");
+    assert_eq!(lab.sh("keyslip maintain").said(), "");
+}
+
+#[test]
 fn maintenance_synchronises_and_sweeps_and_one_failure_does_not_keep_it_from_the_rest() {
     let Some(lab) = Lab::with_claude("cli-maintain-all") else { return };
     let live = Bare::started(&lab, "crun", "");

@@ -14,6 +14,8 @@ pub(crate) use examples;
 ///
 /// Log in once on the host; every container that asks, under any engine, starts authenticated. Without a command it shows
 /// where you stand, as `keyslip status` does.
+///
+/// Exit code 0: done, 1: failed, 2: wrong usage; `plan` and `doctor` have more.
 #[derive(Parser)]
 #[command(
     version,

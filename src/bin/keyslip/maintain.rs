@@ -1,7 +1,9 @@
 //! `keyslip maintain`: what a host with containers needs now and then, in one go. A timer runs it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -50,7 +52,7 @@ fn warn(site: &Site) -> anyhow::Result<bool> {
     let file = site.state.join(WARNED);
     // What cannot be read warns once more.
     let before: BTreeMap<String, Warned> =
-        std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let now = Instant::now();
     let mut after = BTreeMap::new();
     let mut said = false;
@@ -92,7 +94,10 @@ fn priority() -> &'static str {
 }
 
 fn write(file: &Path, warned: &BTreeMap<String, Warned>) -> anyhow::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/")))?;
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    // With `owner` the logins are elsewhere, and nothing may have been written here yet.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
     new.write_all(&serde_json::to_vec(warned)?)?;
     new.persist(file)?;
     Ok(())

@@ -62,7 +62,7 @@ struct Report {
 }
 
 pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::Result<ExitCode> {
-    let Done { logins, containers, failed } = refresh_all(args, !args.format.json, config, store, site)?;
+    let Done { logins, containers, failed } = refresh_all(args, |_| !args.format.json, config, store, site)?;
     if args.format.json {
         output::json(&Report { logins, containers })?;
     } else {
@@ -77,11 +77,8 @@ pub fn run(args: &Args, config: &Config, store: &Store, site: &Site) -> anyhow::
 /// What is due, and the containers that hold it; says nothing of what needs nothing. Whether all went well.
 pub fn due(config: &Config, store: &Store, site: &Site) -> anyhow::Result<bool> {
     let args = Args { agent: None, account: None, due: true, timeout: TIMEOUT, format: Format { json: false } };
-    let Done { logins, containers, failed } = refresh_all(&args, false, config, store, site)?;
-    for refreshed in logins.iter().filter(|refreshed| refreshed.outcome != "not-due") {
-        let login = AgentRef { agent: refreshed.agent.clone(), account: refreshed.account.clone() };
-        print(&login, refreshed);
-    }
+    let notable_login = |refreshed: &Refreshed| refreshed.outcome != "not-due";
+    let Done { containers, failed, .. } = refresh_all(&args, notable_login, config, store, site)?;
     live::print_synced(&notable(containers));
     Ok(!failed)
 }
@@ -92,8 +89,14 @@ struct Done {
     failed: bool,
 }
 
-/// `says` what became of each login once that is known.
-fn refresh_all(args: &Args, says: bool, config: &Config, store: &Store, site: &Site) -> anyhow::Result<Done> {
+/// Prints what became of each login that `says` yes to, once that is known.
+fn refresh_all(
+    args: &Args,
+    says: impl Fn(&Refreshed) -> bool,
+    config: &Config,
+    store: &Store,
+    site: &Site,
+) -> anyhow::Result<Done> {
     let total = Duration::from_secs(args.timeout);
     let http = Http::new(Limits { connect: Limits::default().connect.min(total), total });
     let mut logins = Vec::new();
@@ -107,7 +110,7 @@ fn refresh_all(args: &Args, says: bool, config: &Config, store: &Store, site: &S
         note(&login, &refreshed, &vault.custody, store, config, site);
         // What is not Keyslip's to renew is of interest to whoever asks for it.
         if args.agent.is_some() || !matches!(refreshed.outcome, "not-ours" | "gone") {
-            if says {
+            if says(&refreshed) {
                 print(&login, &refreshed);
             }
             logins.push(refreshed);
