@@ -103,11 +103,11 @@ fn maintenance_of_roots_warns_of_the_owners_login_before_root_has_any_state() {
     lab.user_login("claude", &lab.token("ALICE"));
     lab.configure("owner = \"labuser\"\n");
     lab.ok(
-        r#"cd /home/labuser/.local/state/keyslip/tokens; end=$(date -u -d '12 days' +%FT%TZ)
+        r#"cd /home/labuser/.local/state/keyslip/tokens; end=$(date -u -d '12 days 1 hour' +%FT%TZ)
         jq --arg t "$end" '.expiresAt = $t' claude-oauth.json >new && cat new >claude-oauth.json && rm new; rm -rf /var/lib/keyslip"#,
     );
     let first = lab.sh("keyslip maintain");
-    assert!(first.succeeded() && first.stderr.contains("claude (default) ends in 11d"), "{first}");
+    assert!(first.succeeded() && first.stderr.contains("claude (default) ends in 12d"), "{first}");
     assert_eq!(lab.ok("stat -c %a /var/lib/keyslip"), "700");
     assert_eq!(lab.sh("keyslip maintain").said(), "");
 }

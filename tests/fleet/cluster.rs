@@ -245,19 +245,26 @@ fn upgraded(node: &mut Node, daemon: Running, agent: &Running) -> Running {
     let refused = node.start(&pod("agent")).err().expect("there is no credential");
     assert!(refused.contains("on_missing") || refused.contains("no credential"), "{refused}");
     assert_eq!(node.exec(agent, "cat /run/secrets/claude"), "<ROTATED>");
-    // The one before was ended in the midst of trying a policy.
+    // The one before was ended in the midst of trying a policy that Keyslip cannot read.
+    let good = node.objects.change("ConfigMap", "keyslip-policy").clone();
+    node.objects.change("ConfigMap", "keyslip-policy")["data"]["teams.toml"] = "broken\n".into();
     node.lab.ok("cd /etc/keyslip; cp -r conf.d conf.d.old; find conf.d.old -type f ! -name '60-cluster-*' -delete
-        echo broken >conf.d/60-cluster-teams.toml; echo broken too >conf.d/60-cluster-new.toml");
+        echo broken >conf.d/60-cluster-teams.toml; echo also >conf.d/60-cluster-new.toml");
     let daemon = node.start_daemon("keyslip-node").expect("the next pod of the DaemonSet");
     let log = node.log(&daemon, "install");
     assert!(log.contains("containerd is installed already; nothing was changed"), "{log}");
     assert_eq!(node.ready(&daemon), (0, String::new()), "no restart is needed");
+    // `install` and `keep` have each tried it once.
+    assert!(log.contains("the policy is not taken, the one before stays"), "{log}");
+    until("the refusal of `keep`", || node.log(&daemon, "keep").contains("the policy is not taken"));
     let policy =
         node.lab.ok("ls -d /etc/keyslip/conf.d.old 2>/dev/null || true; ls /etc/keyslip/conf.d | grep cluster");
     assert_eq!(policy, "60-cluster-sources.toml\n60-cluster-teams.toml", "the policy before is in force again");
     let another = node.start(&pod("agent")).expect("the credential is there again");
     assert_eq!(node.exec(&another, "cat /run/secrets/claude"), "<ROTATED>");
     node.end(another);
+    node.objects.apply(vec![good]);
+    node.volumes(&daemon);
     daemon
 }
 
